@@ -1,0 +1,182 @@
+"""The Mersenne prime field M31, p = 2^31 - 1.
+
+One body serves every place where field elements live. An element, or a batch, is
+
+* a Python ``int`` in ``0..p-1`` (host scalars: challenges, sampled values),
+* a ``numpy.ndarray`` of dtype uint32 with at least one axis (verifier, references),
+* a JAX array or tracer of dtype uint32 (XLA stages and Pallas kernels).
+
+Python ints may be mixed with either array kind. Words are canonical, ``0..p-1``, at every module
+boundary. Inside a stage the redundant word ``p`` may stand for 0: results stay correct mod p,
+``mul`` always returns canonical words, and ``add`` and ``sub`` do so for canonical inputs.
+Source: protocol section 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+P = 2**31 - 1
+LOG_ORDER = 31
+DTYPE = np.uint32
+
+# An int, a NumPy array or a JAX array; see the module docstring.
+M31 = Any
+
+
+def _reduce(s: M31) -> M31:
+    """One conditional subtraction: words in ``0..2p-1`` become canonical, ``2p`` becomes p."""
+    # Below p the subtraction wraps to a large word, so that the minimum keeps s.
+    if isinstance(s, np.ndarray):
+        return np.minimum(s, s - DTYPE(P))
+    import jax.numpy as jnp
+
+    return jnp.minimum(s, s - DTYPE(P))
+
+
+def canonical(a: M31) -> M31:
+    """Words in ``0..2^32-1`` to ``0..p-1``."""
+    if isinstance(a, int):
+        return a % P
+    return _reduce(_reduce((a & DTYPE(P)) + (a >> DTYPE(31))))
+
+
+def add(a: M31, b: M31) -> M31:
+    """``a + b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return (a + b) % P
+    return _reduce(_word(a) + _word(b))
+
+
+def sub(a: M31, b: M31) -> M31:
+    """``a - b``."""
+    if isinstance(a, int) and isinstance(b, int):
+        return (a - b) % P
+    return _reduce(_word(a) + (DTYPE(P) - _word(b)))
+
+
+def neg(a: M31) -> M31:
+    """``-a``."""
+    if isinstance(a, int):
+        return -a % P
+    return _reduce(DTYPE(P) - a)
+
+
+def double(a: M31) -> M31:
+    """``2 a``."""
+    return add(a, a)
+
+
+def mul(a: M31, b: M31) -> M31:
+    """``a * b``."""
+    if isinstance(a, int):
+        if isinstance(b, int):
+            return a * b % P
+        a, b = b, a
+    if isinstance(a, np.ndarray) and not _is_jax(b):
+        t = a.astype(np.uint64) * (np.uint64(b % P) if isinstance(b, int) else b)
+        return _reduce((t >> np.uint64(31)).astype(DTYPE) + (t.astype(DTYPE) & DTYPE(P)))
+    import jax
+
+    b = _word(b)
+    # 2ab = 2^32 (ab >> 31) + 2 (ab & p): doubling one operand puts the high part into the upper
+    # word, and the low part needs a 32-bit product only. The same form runs under XLA and in
+    # Pallas kernels, where the 64-bit mode may wrap nothing but this multiplication.
+    with jax.enable_x64(True):
+        doubled = (a + a).astype(np.uint64)
+        wide = doubled * (np.uint64(b) if isinstance(b, np.generic) else b.astype(np.uint64))
+        high = (wide >> np.uint64(32)).astype(DTYPE)
+    return _reduce(high + ((a * b) & DTYPE(P)))
+
+
+def sq(a: M31) -> M31:
+    """``a^2``."""
+    return mul(a, a)
+
+
+def pow2k(a: M31, k: int) -> M31:
+    """``a^(2^k)`` by k squarings."""
+    for _ in range(k):
+        a = sq(a)
+    return a
+
+
+def inv(a: M31) -> M31:
+    """``1/a`` as ``a^(p-2)``; 0 gives 0 in arrays and ``ZeroDivisionError`` for an int."""
+    if isinstance(a, int):
+        if a % P == 0:
+            raise ZeroDivisionError("0 has no inverse in M31")
+        return pow(a, P - 2, P)
+    # p - 2 = 2^31 - 3 = 0b11...1101: an addition chain with 30 squarings and 7 products.
+    t2 = mul(sq(a), a)  # exponent 0b11
+    t4 = mul(pow2k(t2, 2), t2)
+    t5 = mul(sq(t4), a)
+    t10 = mul(pow2k(t5, 5), t5)
+    t20 = mul(pow2k(t10, 10), t10)
+    t25 = mul(pow2k(t20, 5), t5)
+    t29 = mul(pow2k(t25, 4), t4)
+    return mul(pow2k(t29, 2), a)
+
+
+def is_canonical(words: np.ndarray) -> bool:
+    """Whether all words are below p."""
+    return bool((words < P).all()) if words.size else True
+
+
+def batch_inv(a: M31) -> M31:
+    """Inverses of all entries of an array along its last axis, which has ``2^k`` entries.
+
+    A tree of products replaces all inversions but one (Montgomery's trick, in ``2k`` vector
+    steps). No entry may be 0: a zero makes every inverse of its row 0.
+    """
+    return tree_inv(a, mul, inv)
+
+
+def tree_inv(a: Any, product: Any, inverse: Any) -> Any:
+    """Batch inversion over any field, from its product and inverse; see ``batch_inv``.
+
+    ``a`` is a pytree-like tuple of arrays, or one array; the last axis is folded in halves.
+    """
+    size = _last(a)
+    if size & (size - 1):
+        raise ValueError(f"batch inversion: expected a power-of-two length, got {size}")
+    levels = []
+    while _last(a) > 1:
+        half = _last(a) // 2
+        low, high = _slice(a, 0, half), _slice(a, half, 2 * half)
+        levels.append((low, high))
+        a = product(low, high)
+    out = inverse(a)
+    for low, high in reversed(levels):
+        out = _concat(product(out, high), product(out, low))
+    return out
+
+
+def _last(a: Any) -> int:
+    return (a[0] if isinstance(a, tuple) else a).shape[-1]
+
+
+def _slice(a: Any, start: int, stop: int) -> Any:
+    if isinstance(a, tuple):
+        return type(a)(*(x[..., start:stop] for x in a))
+    return a[..., start:stop]
+
+
+def _concat(a: Any, b: Any) -> Any:
+    if isinstance(a, tuple):
+        return type(a)(*(_concat(x, y) for x, y in zip(a, b, strict=True)))
+    if isinstance(a, np.ndarray):
+        return np.concatenate([a, b], axis=-1)
+    import jax.numpy as jnp
+
+    return jnp.concatenate([a, b], axis=-1)
+
+
+def _word(a: M31) -> Any:
+    return DTYPE(a % P) if isinstance(a, int) else a
+
+
+def _is_jax(a: Any) -> bool:
+    return not isinstance(a, int | np.ndarray | np.generic)

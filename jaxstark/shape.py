@@ -1,0 +1,64 @@
+"""The shape of a proof: everything about its sizes that the statement fixes in advance.
+
+Prover, verifier, memory plan and security figures all read sizes from here, and the verifier
+reads none from the proof. Source: protocol sections 7, 9 and 10.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COMPOSITION_COLUMNS = 8  # left and right halves of four coordinates
+PREPROCESSED, TRACE, INTERACTION = 0, 1, 2  # tree indices; the composition tree comes last
+
+
+@dataclass(frozen=True)
+class ProofShape:
+    """Column sizes and masks of every tree that is committed before the composition.
+
+    Attributes:
+      log_sizes: log2 of the rows of every component, in component order.
+      columns: ``[tree][column]`` log sizes without blow-up, in column order; two trees, or three
+        when the AIR has lookups.
+      offsets: ``[tree][column]`` mask offsets in rows: ``()``, ``(0,)`` or ``(-1, 0)``.
+      n_constraints: constraints of all components, LogUp ones included.
+      n_lookups: LogUp fractions over all rows of all components and public terms.
+      max_arity: values of the widest relation; 0 without lookups.
+    """
+
+    log_sizes: tuple[int, ...]
+    columns: tuple[tuple[int, ...], ...]
+    offsets: tuple[tuple[tuple[int, ...], ...], ...]
+    n_constraints: int
+    n_lookups: int
+    max_arity: int
+
+    @property
+    def log_size(self) -> int:
+        """L: log2 of the rows of the largest component."""
+        return max(self.log_sizes)
+
+    @property
+    def all_columns(self) -> tuple[tuple[int, ...], ...]:
+        """``columns`` with the composition tree appended."""
+        return (*self.columns, (self.log_size,) * COMPOSITION_COLUMNS)
+
+    @property
+    def all_offsets(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """``offsets`` with the composition tree appended."""
+        return (*self.offsets, ((0,),) * COMPOSITION_COLUMNS)
+
+    @property
+    def n_samples(self) -> int:
+        """Values opened out of domain, over all trees."""
+        return sum(len(mask) for tree in self.all_offsets for mask in tree)
+
+
+def size_groups(columns: tuple[int, ...]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Columns of one tree by ascending log size: ``((log_size, column indices), ...)``.
+
+    The order inside a group is the column order, so that the concatenation of the groups is the
+    order in which a Merkle leaf absorbs a row.
+    """
+    sizes = sorted(set(columns))
+    return tuple((k, tuple(i for i, c in enumerate(columns) if c == k)) for k in sizes)

@@ -1,0 +1,174 @@
+"""Run a component's function on values: the evaluator behind domains, points and LogUp columns.
+
+The caller supplies masks as ``Felt`` (arrays over a domain, or QM31 points) and receives the
+constraint values in protocol order: the rules as written, then one constraint for each pair
+of lookups. Source: protocol sections 10 and 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxstark.air.definition import Air, Component, Constraints, PublicValues, Relation, Row
+from jaxstark.air.felt import Felt
+from jaxstark.air.inspector import check_entry
+from jaxstark.fields import m31, qm31
+from jaxstark.fields.qm31 import QM31
+
+
+class RelationElements(NamedTuple):
+    """The random elements of one relation: ``combine(v) = sum_i alpha^i v_i - z``."""
+
+    z: QM31
+    alpha_powers: tuple[QM31, ...]
+
+    def combine(self, values: Sequence[Felt | int]) -> Felt:
+        """The denominator of a tuple."""
+        total = Felt(qm31.neg(self.z))
+        for power, value in zip(self.alpha_powers, values, strict=True):
+            total = total + (Felt(power) * value if power != qm31.ONE else value)
+        return total
+
+
+def relation_elements(z: QM31, alpha: QM31, arity: int) -> RelationElements:
+    """Elements from the two felts drawn for a relation."""
+    return RelationElements(z, tuple(qm31.powers(alpha, arity)))
+
+
+# None stands for "not drawn yet": lookups are then counted, not combined.
+Elements = Mapping[Relation, RelationElements] | None
+Fraction = tuple[Felt, Felt]
+
+
+class _Evaluator(Constraints):
+    def __init__(self, air: Air, public_values: Mapping[str, Any], elements: Elements) -> None:
+        self.air = air
+        self.public_values = PublicValues(air, public_values, Felt)
+        self.elements = elements
+        self.rules: list[Felt] = []
+        self.fractions: list[Fraction] = []
+
+    def constrain(self, value: Any, name: str = "") -> None:
+        self.rules.append(value if isinstance(value, Felt) else Felt(value))
+
+    def entry(self, relation: Relation, values: Sequence[Any], multiplicity: Any) -> None:
+        den = Felt(1) if self.elements is None else self.elements[relation].combine(values)
+        weight = multiplicity if isinstance(multiplicity, Felt) else Felt(multiplicity)
+        self.fractions.append((weight, den))
+
+
+class _PublicEvaluator(_Evaluator):
+    def public(self, relation: Relation, values: Sequence[Any], multiplicity: Any = 1) -> None:
+        check_entry(self.air, f"{self.air.name} public terms", relation, values)
+        self.entry(relation, values, multiplicity)
+
+
+def run(
+    air: Air,
+    comp: Component,
+    current: Mapping[str, Felt],
+    previous: Mapping[str, Felt],
+    public_values: Mapping[str, Any],
+    elements: Elements,
+) -> tuple[list[Felt], list[Fraction]]:
+    """Rules and LogUp fractions ``(multiplicity, denominator)`` of a component, in order."""
+    evaluator = _Evaluator(air, public_values, elements)
+    comp.evaluate(Row(current, previous), evaluator)
+    return evaluator.rules, evaluator.fractions
+
+
+def batches(fractions: Sequence[Fraction]) -> list[Fraction]:
+    """Pairs of fractions added up: numerator and denominator of every batch."""
+    out = []
+    for start in range(0, len(fractions), 2):
+        num, den = fractions[start]
+        for other_num, other_den in fractions[start + 1 : start + 2]:
+            num, den = num * other_den + other_num * den, den * other_den
+        out.append((num, den))
+    return out
+
+
+def logup_rules(
+    fractions: Sequence[Fraction], sums: Sequence[Felt], previous: Felt | None, shift: Felt | int
+) -> list[Felt]:
+    """The LogUp constraint of every batch.
+
+    ``sums`` are the secure interaction columns at the row, ``previous`` the last of them one row
+    back, ``shift`` the claimed sum divided by the number of rows.
+    """
+    rules, before = [], Felt(0)
+    pairs = batches(fractions)
+    for index, ((num, den), total) in enumerate(zip(pairs, sums, strict=True)):
+        step = total - before
+        if index == len(pairs) - 1 and previous is not None:
+            step = step - previous + shift
+        rules.append(step * den - num)
+        before = total
+    return rules
+
+
+def public_fractions(air: Air, values: Mapping[str, Sequence[int]], elements: Elements) -> list:
+    """The verifier-computed LogUp fractions, as host values."""
+    if air.public_terms is None:
+        return []
+    evaluator = _PublicEvaluator(air, values, elements)
+    air.public_terms(evaluator)
+    return evaluator.fractions
+
+
+def logup_total(
+    air: Air,
+    values: Mapping[str, Sequence[int]],
+    elements: Elements,
+    claimed_sums: Sequence[QM31],
+) -> QM31:
+    """Claimed sums plus public terms; a sound statement has 0 here.
+
+    Raises ``ZeroDivisionError`` if a public denominator is 0 (probability about 2^-124).
+    """
+    total = qm31.ZERO
+    for claimed in claimed_sums:
+        total = qm31.add(total, claimed)
+    for num, den in public_fractions(air, values, elements):
+        total = qm31.add(total, qm31.mul(num.secure, qm31.inv(den.secure)))
+    return total
+
+
+def composition_at(
+    air: Air,
+    log_sizes: Sequence[int],
+    sampled: Sequence[Sequence[Sequence[QM31]]],
+    public_values: Mapping[str, Sequence[int]],
+    elements: Elements,
+    claimed_sums: Sequence[QM31],
+    coefficient: QM31,
+) -> QM31:
+    """``sum_i rc^(N-1-i) constraint_i`` at the out-of-domain point, from sampled values.
+
+    ``sampled`` is ``[tree][column][sample]`` for the trees before the composition, already of the
+    shape of this AIR. Not yet divided by the vanishing polynomial. Protocol section 10.
+    """
+    fixed = {name: Felt(sampled[0][i][0]) for i, (name, _) in enumerate(air.preprocessed)}
+    trace = iter(sampled[1])
+    interaction = iter(sampled[2]) if len(sampled) > 2 else iter(())
+    claims = iter(claimed_sums)
+    total = qm31.ZERO
+    for comp, info, log_size in zip(air.components, air.info.components, log_sizes, strict=True):
+        current = {name: fixed[name] for name in comp.preprocessed_names}
+        previous = {}
+        for name in comp.columns:
+            samples = next(trace)
+            current[name] = Felt(samples[-1])
+            if len(samples) == 2:
+                previous[name] = Felt(samples[0])
+        rules, fractions = run(air, comp, current, previous, public_values, elements)
+        if fractions:
+            sums = [[next(interaction) for _ in range(4)] for _ in range(info.n_batches)]
+            values = [Felt(qm31.from_coordinates([c[-1] for c in s])) for s in sums]
+            back = Felt(qm31.from_coordinates([c[0] for c in sums[-1]]))
+            shift = Felt(qm31.mul_base(next(claims), m31.inv(pow(2, log_size, m31.P))))
+            rules = rules + logup_rules(fractions, values, back, shift)
+        for rule in rules:
+            total = qm31.add(qm31.mul(total, coefficient), rule.secure)
+    return total

@@ -1,0 +1,74 @@
+"""Circle STARK proofs in stock JAX, accepted by StarkWare's stwo verifier.
+
+``prove`` makes a proof of a ``Trace``, ``verify`` checks one against a ``VerifyingKey``. Verifying
+needs NumPy alone; proving needs JAX.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jaxstark.air import Air, Component, Relation, component, find_violation
+from jaxstark.errors import ProofShapeError, ProvingError, VerificationError
+from jaxstark.key import VerifyingKey
+from jaxstark.params import ProofParams
+from jaxstark.plan import plan
+from jaxstark.proof import Proof
+from jaxstark.trace import Trace
+from jaxstark.verifier import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxstark.prover import Prover
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Air",
+    "Component",
+    "Proof",
+    "ProofParams",
+    "ProofShapeError",
+    "ProvingError",
+    "Relation",
+    "Trace",
+    "VerificationError",
+    "VerifyingKey",
+    "__version__",
+    "compile",
+    "component",
+    "find_violation",
+    "plan",
+    "prove",
+    "verify",
+]
+
+
+def prove(trace: Trace, **options: Any) -> Proof:
+    """Prove a trace; see ``jaxstark.prover.prove``."""
+    require_jax()
+    from jaxstark import prover
+
+    return prover.prove(trace, **options)
+
+
+def compile(  # noqa: A001 - the name says what it does
+    air: Air, log_sizes: Sequence[int], params: ProofParams | str = "stwo-96", **options: Any
+) -> Prover:
+    """Compile ahead of the first proof; see ``jaxstark.prover.compile_prover``."""
+    require_jax()
+    from jaxstark import prover
+
+    return prover.compile_prover(air, log_sizes, params, **options)
+
+
+def require_jax() -> None:
+    """``ImportError`` with the command to run if JAX is not installed."""
+    try:
+        import jax  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "proving needs JAX, which is not installed: run pip install 'jaxstark[cpu]' (or "
+            "'jaxstark[cuda12]' on a machine with an NVIDIA GPU)"
+        ) from None

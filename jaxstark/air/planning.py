@@ -79,9 +79,7 @@ def _shape(air: Air, sizes: tuple[int, ...], lengths: tuple[int, ...]) -> ProofS
             f"{title}: expected a lookup in the largest component (2^{largest} rows) because other "
             "components have lookups, got none"
         )
-    public = {
-        name: (0,) * n for (name, _), n in zip(air.public_values, lengths, strict=True)
-    }
+    public = {name: (0,) * n for (name, _), n in zip(air.public_values, lengths, strict=True)}
     n_lookups = sum(info.n_entries << k for info, k in zip(infos, sizes, strict=True))
     n_lookups += len(public_fractions(air, public, None))
     if n_lookups >= P:

@@ -93,6 +93,8 @@ def fibonacci_plonk(log_size: int) -> Air:
 
     Public inputs are the first two numbers, the public output is the last.
     """
+    if not 1 <= log_size <= 24:
+        raise ValueError(f"fibonacci_plonk: expected a log size in 1..24, got {log_size}")
     i = np.arange(1 << log_size, dtype=np.uint32)
     wires = np.stack([i, i + np.uint32(1), i + np.uint32(2)])
     last = (1 << log_size) + 1

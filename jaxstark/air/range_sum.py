@@ -49,9 +49,7 @@ def range_sum(bits: int = 8) -> Air:
     table = Component(
         "table", ("multiplicity",), _table, (("range_sum_table", row_index),), log_size=bits
     )
-    return Air(
-        f"range_sum/{bits}", (main, table), (RANGE,), (("start", 1), ("result", 1))
-    )
+    return Air(f"range_sum/{bits}", (main, table), (RANGE,), (("start", 1), ("result", 1)))
 
 
 def range_sum_trace(

@@ -11,11 +11,14 @@ from jaxstark.air.definition import Air, Component
 from jaxstark.fields import m31
 
 
+MAX_COLUMNS = 4096
+
+
 @lru_cache(maxsize=64)
 def wide_fibonacci(n_columns: int = 26) -> Air:
-    """The AIR with ``n_columns >= 3`` columns c0, c1, ... (protocol section 17)."""
-    if n_columns < 3:
-        raise ValueError(f"wide_fibonacci: expected at least 3 columns, got {n_columns}")
+    """The AIR with ``n_columns`` columns c0, c1, ... (protocol section 17)."""
+    if not 3 <= n_columns <= MAX_COLUMNS:
+        raise ValueError(f"wide_fibonacci: expected 3..{MAX_COLUMNS} columns, got {n_columns}")
     columns = tuple(f"c{i}" for i in range(n_columns))
 
     def evaluate(row: Any, air: Any) -> None:

@@ -1,0 +1,133 @@
+# jaxstark: `make prove` and `make test` need only Python >= 3.12, make and a C toolchain.
+# Each target builds the virtual environment that it needs, and only when pyproject.toml changed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+FLOOR_VENV ?= .venv-floor
+NOJAX_VENV ?= .venv-nojax
+FLOOR_JAX ?= 0.11.2
+WORKERS ?= 2
+
+# Arguments of `make prove`, passed to experiments/prove.py.
+AIR ?= wide_fibonacci
+LOG_SIZE ?= 12
+PRESET ?= stwo-96
+OUT ?= out/prove
+
+PY := $(VENV)/bin/python
+PIP_FLAGS := --quiet --disable-pip-version-check
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+WHEEL := dist/jaxstark-$(VERSION)-py3-none-any.whl
+SOURCES := $(shell find jaxstark -type f -not -name '*.pyc') README.md LICENSE pyproject.toml
+
+# $(call venv,DIR): a virtual environment made by the first Python >= 3.12 that can make one.
+define venv
+if [ ! -x $(1)/bin/python ]; then \
+  found=; \
+  for p in "$${PYTHON:-}" python3.13 python3.12 python3.14 python3 python \
+      "$${HOME:-/root}"/.pyenv/versions/*/bin/python3; do \
+    if [ -n "$$p" ] && command -v "$$p" >/dev/null 2>&1 && "$$p" -c \
+        'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
+    then found=$$p; break; fi; \
+  done; \
+  if [ -z "$$found" ]; then \
+    echo "jaxstark needs Python >= 3.12 with its venv module: none found on PATH or under" \
+      "~/.pyenv; install one or name one, as in: make prove PYTHON=/path/to/python3.12" >&2; \
+    exit 1; \
+  fi; \
+  echo "creating $(1) with $$("$$found" --version)"; \
+  "$$found" -m venv $(1); \
+fi
+endef
+
+# $(call pip,DIR): pip of a virtual environment; dependency groups need pip 25.1.
+define pip
+$(1)/bin/python -m pip install $(PIP_FLAGS)
+endef
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+.PHONY: prove
+prove: $(VENV)/.stamp-run ## set up, prove AIR (wide_fibonacci), verify, print a summary
+	@mkdir -p $(OUT)
+	@$(PY) experiments/prove.py --air=$(AIR) --log_size=$(LOG_SIZE) --preset=$(PRESET) --out=$(OUT)
+
+.PHONY: test
+test: $(VENV)/.stamp-dev ## set up, run the default test suite
+	@$(PY) -m pytest -n $(WORKERS) --dist=worksteal $(ARGS)
+
+.PHONY: test-all
+test-all: $(VENV)/.stamp-dev ## every test, slow ones too
+	@$(PY) -m pytest -n $(WORKERS) --dist=worksteal -m "slow or not slow" $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.stamp-dev ## ruff: rules and format of imports
+	@$(PY) -m ruff check .
+
+.PHONY: types
+types: $(VENV)/.stamp-dev ## pyright
+	@$(PY) -m pyright --pythonpath $(PY)
+
+.PHONY: wheel
+wheel: $(WHEEL) ## build the wheel into dist/
+
+$(WHEEL): $(SOURCES) | $(VENV)/.stamp-dev
+	@rm -rf dist
+	@$(PY) -m build --wheel --no-isolation --outdir dist . >/dev/null
+	@test -f $@ && echo "built $@"
+
+.PHONY: wheel-test
+wheel-test: $(WHEEL) ## the installed wheel, with JAX, outside the tree
+	@bash tests/packaging/wheel_test.sh "$(abspath $(PY))" "$(abspath $(WHEEL))" "$(CURDIR)"
+
+.PHONY: nojax-test
+nojax-test: $(WHEEL) ## the installed wheel, without JAX, verifies a golden proof
+	@$(call venv,$(NOJAX_VENV))
+	@$(call pip,$(NOJAX_VENV)) --force-reinstall --no-deps "$(WHEEL)"
+	@$(call pip,$(NOJAX_VENV)) "$(WHEEL)"
+	@bash tests/packaging/nojax_test.sh "$(abspath $(NOJAX_VENV)/bin/python)" "$(CURDIR)"
+
+.PHONY: jax-floor
+jax-floor: $(FLOOR_VENV)/.stamp ## tests marked floor, with the oldest supported JAX
+	@JAXSTARK_TEST_CACHE=$(CURDIR)/.jax_cache/floor \
+	  $(FLOOR_VENV)/bin/python -m pytest -n $(WORKERS) --dist=worksteal -m floor $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.stamp-run ## CPU timings as JSON lines
+	@mkdir -p out
+	@$(PY) experiments/bench.py --out=out/bench.jsonl $(ARGS)
+
+.PHONY: doctor
+doctor: $(VENV)/.stamp-run ## what this machine has, and what to install
+	@$(PY) -m jaxstark doctor
+
+.PHONY: clean
+clean: ## remove what the targets built, virtual environments too
+	@rm -rf $(VENV) $(FLOOR_VENV) $(NOJAX_VENV) dist build .jax_cache
+
+# The development environment serves `make prove` too: do not install twice.
+$(VENV)/.stamp-run: pyproject.toml
+	@$(call venv,$(VENV))
+	@echo "installing jaxstark[cpu,experiments] into $(VENV)"
+	@$(call pip,$(VENV)) -e '.[cpu,experiments]'
+	@touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml
+	@$(call venv,$(VENV))
+	@echo "installing jaxstark[cpu,experiments] and the dev group into $(VENV)"
+	@$(call pip,$(VENV)) 'pip>=25.1'
+	@$(call pip,$(VENV)) -e '.[cpu,experiments]' --group dev
+	@touch $@ $(VENV)/.stamp-run
+
+$(FLOOR_VENV)/.stamp: pyproject.toml
+	@$(call venv,$(FLOOR_VENV))
+	@echo "installing jaxstark with JAX $(FLOOR_JAX) into $(FLOOR_VENV)"
+	@$(call pip,$(FLOOR_VENV)) 'pip>=25.1'
+	@$(call pip,$(FLOOR_VENV)) -e . 'jax==$(FLOOR_JAX)' 'jaxlib==$(FLOOR_JAX)' --group test
+	@touch $@

@@ -1,0 +1,182 @@
+"""The composition polynomial: constraints over domains, quotients, lifting, splitting.
+
+Source: Circle STARK paper section on the quotient, protocol section 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark import circle, fft
+from jaxstark.air.definition import Air
+from jaxstark.air.evaluate import logup_rules, run
+from jaxstark.air.felt import Felt
+from jaxstark.commit import Committed, lift, log_size
+from jaxstark.fields import m31, qm31
+from jaxstark.fields.qm31 import QM31
+from jaxstark.interaction import decode_elements, decode_public
+from jaxstark.shape import ProofShape, size_groups
+
+# The vanishing polynomial is +-2^15 on the two halves of the domain one size up.
+_ZEROFIER_INVERSE = 1 << 16
+_RULES_PER_GROUP = 4
+
+
+class _Columns(NamedTuple):
+    """Where a component's columns are: rows of the size group of its own log size."""
+
+    fixed: tuple[int, ...]
+    trace: tuple[int, ...]
+    interaction: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def _locate(air: Air, shape: ProofShape) -> tuple[_Columns, ...]:
+    rows = []  # [tree][column] -> row in its size group
+    for columns in shape.columns:
+        place = {c: i for _, group in size_groups(columns) for i, c in enumerate(group)}
+        rows.append([place[c] for c in range(len(columns))])
+    fixed_index = {name: i for i, (name, _) in enumerate(air.preprocessed)}
+    out, trace, inter = [], 0, 0
+    for comp, info in zip(air.components, air.info.components, strict=True):
+        n_trace, n_inter = len(comp.columns), 4 * info.n_batches
+        out.append(
+            _Columns(
+                tuple(rows[0][fixed_index[name]] for name in comp.preprocessed_names),
+                tuple(rows[1][trace : trace + n_trace]),
+                tuple(rows[2][inter : inter + n_inter]) if n_inter else (),
+            )
+        )
+        trace, inter = trace + n_trace, inter + n_inter
+    return tuple(out)
+
+
+def composition_coefficients(
+    air: Air,
+    shape: ProofShape,
+    log_blowup: int,
+    trees: Sequence[Committed],
+    coefficient: QM31,
+    public: Any,
+    elements: Any,
+    claimed_sums: Sequence[QM31],
+) -> Any:
+    """Coefficients of the split composition polynomial: uint32 ``[8, 2^L]``.
+
+    ``trees`` are the committed trees; ``public`` and ``elements`` are encoded for tracing (see
+    ``jaxstark.interaction``). Left halves of the four coordinates come first, then right halves.
+    """
+    powers = np.array(qm31.powers(coefficient, shape.n_constraints)[::-1], np.uint32)
+    domains = [_on_quotient_domain(tree, log_blowup) for tree in trees]
+    claims, by_size, start = iter(claimed_sums), {}, 0
+    for index, (comp, k) in enumerate(zip(air.components, shape.log_sizes, strict=True)):
+        info, where = air.info.components[index], _locate(air, shape)[index]
+        count = len(info.constraints)
+        claimed = next(claims) if info.n_entries else qm31.ZERO
+        share = qm31.mul_base(claimed, pow(1 << k, -1, m31.P))
+        quotient = _component_quotient(
+            air,
+            index,
+            where,
+            tuple(domain.get(k) for domain in domains),
+            circle.shifted_slots(k, k + 1, -1),
+            powers[start : start + count],
+            np.array(share, np.uint32),
+            public,
+            elements,
+        )
+        by_size[k] = _add(by_size[k], quotient) if k in by_size else quotient
+        start += count
+    total = None
+    for k in sorted(by_size):
+        total = by_size[k] if total is None else _lift_add(total, by_size[k])
+    return _split(fft.interpolate(total))
+
+
+def _on_quotient_domain(tree: Committed, log_blowup: int) -> dict[int, Any]:
+    """Evaluations of every size group on the domain one size up, by log size.
+
+    With blow-up 2 they are the committed ones; larger canonic domains do not contain them.
+    """
+    if log_blowup == 1:
+        return {log_size(c): e for c, e in zip(tree.coefficients, tree.evaluations, strict=True)}
+    return {log_size(c): fft.evaluate(c, log_size(c) + 1) for c in tree.coefficients}
+
+
+@partial(jax.jit, static_argnames=("air", "index", "where"))
+def _component_quotient(
+    air: Air,
+    index: int,
+    where: _Columns,
+    groups: tuple[Any, ...],
+    back: Any,
+    powers: Any,
+    share: Any,
+    public: Any,
+    elements: Any,
+) -> Any:
+    comp, info = air.components[index], air.info.components[index]
+    fixed, trace = groups[0], groups[1]
+    current = {
+        name: Felt(fixed[row])
+        for name, row in zip(comp.preprocessed_names, where.fixed, strict=True)
+    }
+    previous = {}
+    for name, row, offsets in zip(comp.columns, where.trace, info.offsets, strict=True):
+        current[name] = Felt(trace[row])
+        if len(offsets) == 2:
+            previous[name] = Felt(_shift(trace[row], back))
+    relation = decode_elements(air, elements) if info.n_entries else None
+    rules, fractions = run(air, comp, current, previous, decode_public(air, public), relation)
+    if fractions:
+        columns = [groups[2][row] for row in where.interaction]
+        sums = [Felt(QM31(*columns[i : i + 4])) for i in range(0, len(columns), 4)]
+        last = Felt(QM31(*(_shift(c, back) for c in columns[-4:])))
+        rules = rules + logup_rules(fractions, sums, last, Felt(QM31(*share)))
+    size = trace.shape[1]
+    total = QM31(*(jnp.zeros((size,), jnp.uint32) for _ in range(4)))
+    # The barriers keep XLA from evaluating a rule once for each of the four coordinates.
+    for start in range(0, len(rules), _RULES_PER_GROUP):
+        values = [rule.value for rule in rules[start : start + _RULES_PER_GROUP]]
+        values, total = jax.lax.optimization_barrier((values, total))
+        for offset, value in enumerate(values):
+            power = QM31(*powers[start + offset])
+            if isinstance(value, QM31):
+                total = qm31.add(total, qm31.mul(value, power))
+            else:
+                total = qm31.add(total, qm31.mul_base(power, value))
+    half = size // 2
+    parts = [
+        jnp.concatenate(
+            [m31.mul(x[:half], _ZEROFIER_INVERSE), m31.mul(x[half:], m31.P - _ZEROFIER_INVERSE)]
+        )
+        for x in jax.lax.optimization_barrier(total)
+    ]
+    return jnp.stack(parts)
+
+
+def _shift(column: Any, order: Any) -> Any:
+    return jnp.take(column, order, unique_indices=True, mode="clip")
+
+
+@jax.jit
+def _add(a: Any, b: Any) -> Any:
+    return m31.add(a, b)
+
+
+@jax.jit
+def _lift_add(small: Any, large: Any) -> Any:
+    return m31.add(lift(small, log_size(large)), large)
+
+
+@jax.jit
+def _split(coefficients: Any) -> Any:
+    coordinates, size = coefficients.shape
+    halves = coefficients.reshape(coordinates, 2, size // 2)
+    return jnp.transpose(halves, (1, 0, 2)).reshape(2 * coordinates, size // 2)

@@ -1,0 +1,220 @@
+"""FRI, prover side: commit to folded layers, and open them at the queries.
+
+The input lies on the circle domain of size ``2^H``, all later layers on line domains, always in
+bit-reversed order. One layer folds ``2^step`` consecutive values, a coset, into one: each of the
+``step`` folds halves the function with the next square of the layer's challenge (no factor 1/2).
+Layers stay on the device; the host sees roots, the last layer and the opened cosets.
+Source: protocol section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxstark import circle, merkle, twiddles
+from jaxstark.channel import Channel
+from jaxstark.errors import ProvingError
+from jaxstark.fields import m31, qm31
+from jaxstark.fields.qm31 import QM31
+from jaxstark.params import ProofParams, fri_packing
+from jaxstark.proof import FriLayer
+
+
+class CommittedLayer(NamedTuple):
+    """The prover's data of one layer.
+
+    Attributes:
+      values: uint32 ``[4, 2^log]`` in storage order.
+      tree: its Merkle tree, with ``2^packing`` values in a leaf.
+      root: root of the tree.
+      step: number of folds to the next layer.
+      packing: log2 of the values in a leaf.
+    """
+
+    values: Any
+    tree: merkle.MerkleTree
+    root: bytes
+    step: int
+    packing: int
+
+
+class FriCommitted(NamedTuple):
+    """The prover's data of all layers.
+
+    Attributes:
+      layers: first layer and inner layers.
+      last_layer: coefficients in bit-reversed order, QM31 of ints.
+    """
+
+    layers: tuple[CommittedLayer, ...]
+    last_layer: tuple[QM31, ...]
+
+
+def commit(
+    channel: Channel, values: Any, log_size: int, params: ProofParams, *, check: bool = True
+) -> tuple[FriCommitted, Channel]:
+    """The commit phase: commit, draw, fold until the last layer, and absorb that.
+
+    Args:
+      channel: the channel before the root of the first layer.
+      values: uint32 ``[4, 2^H]`` in storage order, with ``H = log_size + params.log_blowup``.
+      log_size: log2 of the degree bound.
+      params: protocol parameters.
+      check: whether a last layer of too high degree is an error; only compiling ahead turns it
+        off.
+
+    Returns the layers and the channel after the last layer. Raises ``ProvingError`` if the
+    function is not of the degree that the verifier expects.
+    """
+    log_domain, folds = log_size + params.log_blowup, 0
+    if values.shape != (4, 1 << log_domain):
+        raise ValueError(f"FRI input: expected shape {(4, 1 << log_domain)}, got {values.shape}")
+    layers = []
+    for step in params.fri_steps(log_size):
+        packing = fri_packing(log_domain - folds, step)
+        tree = merkle.commit_values(values, packing)
+        root = merkle.root_bytes(tree)
+        layers.append(CommittedLayer(values, tree, root, step, packing))
+        alpha, channel = channel.mix_root(root).draw_felt()
+        inverses = tuple(twiddles.fold_inverses(log_domain, folds + i) for i in range(step))
+        values = fold(values, inverses, np.array(alpha, np.uint32))
+        folds += step
+    domain = circle.line_domain(log_domain, folds)
+    coefficients = interpolate_line(np.asarray(values), domain)
+    log_kept = params.log_last_layer
+    if check and coefficients[:, 1 << log_kept :].any():
+        raise ProvingError(
+            f"the committed function is not low degree: its last FRI layer has more than "
+            f"2^{log_kept} coefficients"
+        )
+    kept = coefficients[:, circle.bit_reversal(log_kept)]
+    last_layer = _felts(kept)
+    return FriCommitted(tuple(layers), last_layer), channel.mix_felts(last_layer)
+
+
+@jax.jit
+def fold(values: Any, inverses: Sequence[Any], alpha: Any) -> Any:
+    """Fold ``len(inverses)`` times: uint32 ``[4, N]`` to ``[4, N / 2^len(inverses)]``.
+
+    Args:
+      values: a layer in storage order.
+      inverses: for each fold the inverse twiddles of its pairs, half as many as values: 1/y on
+        the circle, 1/x on a line.
+      alpha: the challenge, uint32 ``[4]``; later folds use its squares.
+    """
+    challenge = QM31(*alpha[:, None])
+    for inverse in inverses:
+        pairs = lax.optimization_barrier(values.reshape(4, -1, 2))
+        left, right = qm31.from_array(pairs[..., 0]), qm31.from_array(pairs[..., 1])
+        odd = lax.optimization_barrier(qm31.mul_base(qm31.sub(left, right), inverse))
+        values = qm31.to_array(qm31.add(qm31.add(left, right), qm31.mul(odd, challenge)))
+        challenge = lax.optimization_barrier(qm31.sq(challenge))
+    return values
+
+
+def interpolate_line(values: np.ndarray, domain: circle.Coset) -> np.ndarray:
+    """Coefficients of a function on a line domain, over the basis 1, x, pi(x), x pi(x), ...
+
+    ``values`` is uint32 ``[4, 2^m]`` in bit-reversed order of ``domain``; the result has the
+    same shape and plain index order. Host only: last layers are small.
+    """
+    inverses, scale = _line_inverses(domain)
+    for t, inverse in enumerate(inverses):
+        # Even and odd parts stay in place, so bit t of a slot becomes bit t of an index.
+        pairs = values.reshape(4, -1, 2, 1 << t)
+        left, right = pairs[:, :, 0], pairs[:, :, 1]
+        odd = m31.mul(m31.sub(left, right), inverse[None, :, None])
+        values = np.stack([m31.add(left, right), odd], axis=2).reshape(4, -1)
+    return m31.mul(values, scale)
+
+
+@lru_cache(maxsize=16)
+def _line_inverses(domain: circle.Coset) -> tuple[list[np.ndarray], int]:
+    """1/x of the even slots of a line domain and of each folded one, and 1 over its size."""
+    inverses = []
+    for t in range(domain.log_size):
+        half = domain.doubled(t)
+        slots = circle.bit_reversal(half.log_size)[::2]
+        inverses.append(m31.inv(half.points().x[slots]))
+    return inverses, m31.inv(1 << domain.log_size)
+
+
+def open(  # noqa: A001 - the name of the protocol step; used as fri.open
+    committed: FriCommitted, positions: np.ndarray, params: ProofParams
+) -> tuple[FriLayer, ...]:
+    """Open every layer at the queries.
+
+    Args:
+      committed: result of `commit`.
+      positions: distinct positions in the first layer, ascending; at most ``params.n_queries``.
+      params: as for `commit`.
+
+    Cosets are padded to their largest possible number, so that every proof of a shape runs the
+    same programs, and all openings come to the host in one transfer.
+    """
+    slots = np.asarray(positions, np.int64)
+    if not 1 <= len(slots) <= params.n_queries or (np.diff(slots) <= 0).any():
+        raise ValueError(
+            f"positions: expected 1..{params.n_queries} ascending positions, got {positions!r}"
+        )
+    known, gathered = [], []
+    for layer in committed.layers:
+        cosets, owner = np.unique(slots >> layer.step, return_inverse=True)
+        in_coset = np.zeros((len(cosets), 1 << layer.step), bool)
+        in_coset[owner, slots & ((1 << layer.step) - 1)] = True
+        known.append((cosets, in_coset))
+        gathered.append(_gather(layer, cosets, params.n_queries))
+        slots = cosets
+    return tuple(
+        _open_layer(layer, *where, *opened)
+        for layer, where, opened in zip(
+            committed.layers, known, jax.device_get(gathered), strict=True
+        )
+    )
+
+
+def _gather(layer: CommittedLayer, cosets: np.ndarray, n_queries: int) -> tuple[Any, Any]:
+    """Values ``[4, m, 2^step]`` of padded cosets and the siblings of their leaves."""
+    count = min(n_queries, layer.values.shape[1] >> layer.step)
+    padded = np.pad(cosets, (0, count - len(cosets)), mode="edge")
+    leaves = _leaves(padded, layer).astype(np.int32)
+    values = _take_cosets(layer.values, padded.astype(np.int32), layer.step)
+    return values, merkle.gather_siblings(layer.tree, leaves)
+
+
+def _leaves(cosets: np.ndarray, layer: CommittedLayer) -> np.ndarray:
+    """Leaf positions of some cosets, ascending for ascending cosets."""
+    log_leaves = layer.step - layer.packing
+    return ((cosets[:, None] << log_leaves) + np.arange(1 << log_leaves)).reshape(-1)
+
+
+@partial(jax.jit, static_argnums=2)
+def _take_cosets(values: Any, cosets: Any, step: int) -> Any:
+    return jnp.take(values.reshape(4, -1, 1 << step), cosets, axis=1, mode="clip")
+
+
+def _open_layer(
+    layer: CommittedLayer,
+    cosets: np.ndarray,
+    known: np.ndarray,
+    values: np.ndarray,
+    siblings: np.ndarray,
+) -> FriLayer:
+    leaves = _leaves(cosets, layer)
+    return FriLayer(
+        fri_witness=_felts(values[:, : len(cosets)][:, ~known]),
+        hash_witness=tuple(merkle.witness(siblings[..., : len(leaves)], leaves)),
+        commitment=layer.root,
+    )
+
+
+def _felts(values: np.ndarray) -> tuple[QM31, ...]:
+    """Columns of uint32 ``[4, n]`` as host scalars."""
+    return tuple(QM31(*words) for words in values.T.tolist())

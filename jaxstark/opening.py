@@ -1,0 +1,83 @@
+"""Opening commitments: sampled values out of the domain, and rows at the queries.
+
+Source: protocol sections 9.1 and 9.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxstark import circle, merkle, oods
+from jaxstark.commit import Committed, gather_rows
+from jaxstark.fields import qm31
+from jaxstark.fields.qm31 import QM31
+from jaxstark.params import ProofParams
+from jaxstark.shape import ProofShape, size_groups
+
+
+def sample(trees: Sequence[Committed], shape: ProofShape, point: circle.SecurePoint) -> Any:
+    """Values of every column at its mask points: ``[tree][column][sample]``.
+
+    A column of ``2^k`` rows is seen through its lift: at ``2^(L-k)`` times the point.
+    """
+    log_size, back = shape.log_size, circle.point(-circle.subgroup_generator(shape.log_size))
+    before = circle.secure_add(point, back)
+    found = []  # [tree][group] -> (columns, values at z, values one row before)
+    for tree, columns, offsets in zip(trees, shape.all_columns, shape.all_offsets, strict=True):
+        groups = []
+        for (k, members), polys in zip(size_groups(columns), tree.coefficients, strict=True):
+            pairs = [row for row, c in enumerate(members) if len(offsets[c]) == 2]
+            times = log_size - k
+            here = oods.evaluate_columns(polys, circle.secure_double(point, times))
+            there = None
+            if pairs:
+                chosen = polys if len(pairs) == len(members) else polys[np.array(pairs)]
+                there = oods.evaluate_columns(chosen, circle.secure_double(before, times))
+            groups.append((members, pairs, here, there))
+        found.append(groups)
+    return tuple(
+        _collect(groups, len(columns))
+        for groups, columns in zip(jax.device_get(found), shape.all_columns, strict=True)
+    )
+
+
+def _collect(groups: Any, n_columns: int) -> tuple[tuple[QM31, ...], ...]:
+    samples: list[tuple[QM31, ...]] = [()] * n_columns
+    for members, pairs, here, there in groups:
+        for row, column in enumerate(members):
+            samples[column] = (qm31.from_ints(here[:, row]),)
+        for row, pair in enumerate(pairs):
+            column = members[pair]
+            samples[column] = (qm31.from_ints(there[:, row]), *samples[column])
+    return tuple(samples)
+
+
+def open_rows(
+    trees: Sequence[Committed], shape: ProofShape, positions: np.ndarray, params: ProofParams
+) -> tuple[tuple[np.ndarray, ...], tuple[tuple[bytes, ...], ...]]:
+    """Opened rows ``[columns, positions]`` and Merkle witnesses of every tree.
+
+    Positions are padded to the number of queries, so that every proof of a shape runs the same
+    programs; tree 0 is empty or as tall as the others, so that all share them.
+    """
+    count, log_domain = len(positions), shape.log_size + params.log_blowup
+    padded = np.pad(positions, (0, params.n_queries - count), mode="edge").astype(np.int32)
+    opened = jax.device_get(
+        [gather_rows(t, padded, log_domain) if t.evaluations else None for t in trees]
+    )
+    rows, witnesses = [], []
+    for columns, result in zip(shape.all_columns, opened, strict=True):
+        table = np.zeros((len(columns), count if columns else 0), np.uint32)
+        if result is not None:
+            groups, siblings = result
+            for (_, members), values in zip(size_groups(columns), groups, strict=True):
+                table[list(members)] = values[:, :count]
+            witnesses.append(tuple(merkle.witness(siblings[..., :count], positions)))
+        else:
+            witnesses.append(())
+        rows.append(table)
+    return tuple(rows), tuple(witnesses)

@@ -1,0 +1,79 @@
+"""Setup: commit the preprocessed columns of an AIR and make its verifying key.
+
+The root of tree 0 fixes range tables, selectors and programs; a verifier takes it from the key and
+never from a proof. Source: protocol section 0 items 1 and 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxstark import merkle
+from jaxstark.air.definition import Air
+from jaxstark.air.planning import check_params
+from jaxstark.commit import Committed, commit_rows
+from jaxstark.fields import m31
+from jaxstark.key import VerifyingKey
+from jaxstark.params import ProofParams
+from jaxstark.profile import get_profile
+from jaxstark.shape import size_groups
+
+DEFAULT_PROFILE = "stwo-2.2"
+
+
+class Preprocessed(NamedTuple):
+    """Tree 0, and its columns by name: uint32 ``[2^k]`` in row order, on the host."""
+
+    committed: Committed
+    columns: dict[str, np.ndarray]
+
+
+def setup(
+    air: Air, log_sizes: Sequence[int], params: ProofParams, *, profile: str = DEFAULT_PROFILE
+) -> VerifyingKey:
+    """The verifying key of an AIR for these component sizes and parameters.
+
+    Needs no trace and no secret: anyone who knows the AIR derives the same key. Raises
+    ``ValueError`` for sizes or parameters that cannot be proved.
+    """
+    suite = get_profile(profile).suite.name
+    if suite != "blake2s":
+        raise ValueError(f"profile {profile}: expected one with the blake2s suite, got {suite}")
+    shape = air.shape(log_sizes)
+    check_params(air, shape, params)
+    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup)
+    root = merkle.root_bytes(fixed.committed.tree)
+    return VerifyingKey(profile, air.name, tuple(log_sizes), root, params, air)
+
+
+@lru_cache(maxsize=8)
+def preprocessed(air: Air, log_sizes: tuple[int, ...], log_blowup: int) -> Preprocessed:
+    """The committed preprocessed columns; kept for the next proof of the same shape."""
+    sizes: dict[str, int] = {}
+    for comp, k in zip(air.components, log_sizes, strict=True):
+        sizes |= dict.fromkeys(comp.preprocessed_names, k)
+    columns = {name: _generate(air, name, make, sizes[name]) for name, make in air.preprocessed}
+    names = list(columns)
+    groups = [
+        np.stack([columns[names[i]] for i in group])
+        for _, group in size_groups(tuple(sizes[name] for name in names))
+    ]
+    return Preprocessed(commit_rows(groups, log_blowup), columns)
+
+
+def _generate(air: Air, name: str, make: Any, log_size: int) -> np.ndarray:
+    column = np.asarray(make(log_size))
+    if (
+        column.dtype != np.uint32
+        or column.shape != (1 << log_size,)
+        or not m31.is_canonical(column)
+    ):
+        raise ValueError(
+            f"AIR {air.name}, preprocessed column {name}: expected {1 << log_size} uint32 words "
+            f"below {m31.P}, got dtype {column.dtype} and shape {column.shape}"
+        )
+    return column

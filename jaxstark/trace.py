@@ -1,0 +1,106 @@
+"""A trace: the columns that a proof is made from, in row order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxstark.air.definition import Air
+from jaxstark.air.planning import check_public_values
+from jaxstark.fields import m31
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Columns of every component, with the AIR they claim to satisfy and its public values.
+
+    Attributes:
+      air: the AIR.
+      columns: component name to ``{column name: uint32 [2^k]}``, NumPy or JAX arrays on any
+        device, in row order. A component may also be one uint32 array ``[n_columns, 2^k]``.
+      public_values: name to words.
+
+    Raises ``ValueError`` for missing or surplus columns, wrong dtypes, lengths or words, before
+    anything is computed. The caller's arrays are never changed or consumed.
+    """
+
+    air: Air
+    columns: Mapping[str, Any]
+    public_values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checked = _check_columns(self.air, self.columns)
+        object.__setattr__(self, "columns", checked)
+        public = check_public_values(self.air, self.public_values)
+        object.__setattr__(self, "public_values", public)
+        self.air.shape(self.log_sizes, public)
+
+    @property
+    def log_sizes(self) -> tuple[int, ...]:
+        """log2 of the rows of every component."""
+        return tuple(
+            next(iter(self.columns[c.name].values())).shape[0].bit_length() - 1
+            for c in self.air.components
+        )
+
+    def host_columns(self) -> dict[str, dict[str, np.ndarray]]:
+        """The columns as NumPy arrays."""
+        return {
+            comp: {name: np.asarray(column) for name, column in table.items()}
+            for comp, table in self.columns.items()
+        }
+
+
+def _check_columns(air: Air, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    names = [c.name for c in air.components]
+    if not isinstance(given, Mapping) or set(given) != set(names):
+        got = sorted(given) if isinstance(given, Mapping) else type(given).__name__
+        raise ValueError(f"trace of {air.name}: expected components {names}, got {got}")
+    out: dict[str, dict[str, Any]] = {}
+    for comp in air.components:
+        title, table = f"trace of {air.name}, component {comp.name}", given[comp.name]
+        if not isinstance(table, Mapping):
+            shape = getattr(table, "shape", None)
+            if shape is None or len(shape) != 2 or shape[0] != len(comp.columns):
+                raise ValueError(
+                    f"{title}: expected a mapping of columns or an array "
+                    f"[{len(comp.columns)}, rows], got {type(table).__name__} of shape {shape}"
+                )
+            table = dict(zip(comp.columns, table, strict=True))
+        if set(table) != set(comp.columns):
+            missing = sorted(set(comp.columns) - set(table))
+            surplus = sorted(set(table) - set(comp.columns))
+            raise ValueError(
+                f"{title}: expected {len(comp.columns)} columns, got {len(table)} "
+                f"(missing {missing or 'none'}, surplus {surplus or 'none'})"
+            )
+        out[comp.name] = {name: table[name] for name in comp.columns}
+        _check_component(title, out[comp.name])
+    return out
+
+
+def _check_component(title: str, table: Mapping[str, Any]) -> None:
+    length = None
+    for name, column in table.items():
+        shape, dtype = getattr(column, "shape", None), getattr(column, "dtype", None)
+        if dtype != np.uint32 or shape is None or len(shape) != 1:
+            raise ValueError(
+                f"{title}, column {name}: expected a one-dimensional uint32 array, got "
+                f"{type(column).__name__} of dtype {dtype} and shape {shape}"
+            )
+        rows = shape[0]
+        if rows < 2 or rows & (rows - 1):
+            raise ValueError(
+                f"{title}, column {name}: expected a power of two of at least 2 rows, got {rows}"
+            )
+        if length not in (None, rows):
+            raise ValueError(f"{title}, column {name}: expected {length} rows, got {rows}")
+        length = rows
+        largest = int(column.max())
+        if largest >= m31.P:
+            raise ValueError(
+                f"{title}, column {name}: expected words below {m31.P}, got {largest}"
+            )

@@ -152,7 +152,13 @@ def _air(reference: str | None, air_id: str) -> Any:
     # ``python -m`` looks modules up beside the caller, the installed command does not.
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    air = registry.load(reference)
+    try:
+        air = registry.load(reference)
+    except TypeError as error:
+        raise ValueError(
+            f"AIR {reference}: expected an Air or a function without arguments that makes one, "
+            f"got an error ({error})"
+        ) from None
     if air.name != air_id:
         raise ValueError(f"AIR {reference}: expected id {air_id!r}, got {air.name!r}")
     return air

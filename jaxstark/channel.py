@@ -63,6 +63,19 @@ class Channel(Protocol):
         ...
 
 
+def draw_queries(channel: Any, log_domain: int, count: int) -> tuple[list[int], Any]:
+    """``count`` positions below ``2^log_domain`` as drawn, not sorted and with duplicates.
+
+    The low bits of the words of successive draws; the rest of the last draw is dropped. Source:
+    protocol section 8.
+    """
+    positions: list[int] = []
+    while len(positions) < count:
+        words, channel = channel.draw_u32s()
+        positions += [word % (1 << log_domain) for word in words]
+    return positions[:count], channel
+
+
 class _FeltDraws:
     """Draws of field elements, shared by the channels, from eight base elements at a time."""
 

@@ -107,8 +107,7 @@ def make_plan(columns: Layout, offsets: Layout, log_size: int, log_blowup: int) 
     return DeepPlan(
         log_domain=log_domain,
         group_shapes=tuple(
-            tuple((len(c), 1 << (k + log_blowup)) for k, c in size_groups(tree))
-            for tree in columns
+            tuple((len(c), 1 << (k + log_blowup)) for k, c in size_groups(tree)) for tree in columns
         ),
         points=tuple(shifts),
         samples=tuple(samples),
@@ -158,6 +157,7 @@ def coefficients(
     """Host part: the coefficients of all columns and lines, as NumPy arrays.
 
     Args:
+      plan: the plan of the proof shape.
       sampled_values: ``[tree][column][sample]`` host scalars.
       z: the out-of-domain point, host scalars.
       deep: the batching coefficient, a host scalar.
@@ -228,8 +228,13 @@ def quotients(
 
     Args:
       evaluations: ``[tree][group]`` uint32 ``[c, 2^(k + B)]``, ascending sizes, storage order.
-      columns, offsets, log_size, log_blowup: see `make_plan`.
-      sampled_values, z, deep: see `coefficients`.
+      columns: ``[tree][column]`` log sizes without blow-up.
+      offsets: ``[tree][column]`` mask offsets in rows.
+      sampled_values: ``[tree][column][sample]`` host scalars.
+      z: the out-of-domain point, host scalars.
+      deep: the batching coefficient, a host scalar.
+      log_size: L, log2 of the rows of the largest component.
+      log_blowup: B; ``H = L + B``.
 
     Returns uint32 ``[4, 2^H]`` in storage order, canonical. Raises ``ValueError`` if an
     evaluation has another shape than its group.
@@ -259,15 +264,15 @@ def quotients_from(
         numerator, log_numerator = None, 0
         for log, terms in sizes:
             factors = [evaluations[t.tree][t.group][t.row] for t in terms]
-            part = _dot(data.columns[first : first + len(terms)], factors)
+            part = dot(data.columns[first : first + len(terms)], factors)
             first += len(terms)
             if numerator is not None:
                 part = m31.add(part, lift(numerator, log - log_numerator))
             numerator, log_numerator = part, log
         numerator = lift(numerator, plan.log_domain - log_numerator)
-        line = _dot(data.slopes[point][None, :], [y], data.constants[point])
+        line = dot(data.slopes[point][None, :], [y], data.constants[point])
         numerator = lax.optimization_barrier(m31.add(numerator, line))
-        denominator = _dot(data.lines[point, 1:], [x, y], data.lines[point, 0])
+        denominator = dot(data.lines[point, 1:], [x, y], data.lines[point, 0])
         inverse = cm31.inv(CM31(*lax.optimization_barrier(denominator)))
         quotient = qm31.mul_cm31(qm31.from_array(numerator), lax.optimization_barrier(inverse))
         total = quotient if total is None else qm31.add(total, quotient)
@@ -287,10 +292,11 @@ def lift(values: Any, doublings: int) -> Any:
     return jnp.broadcast_to(pairs, (n, size // 2, 1 << doublings, 2)).reshape(n, -1)
 
 
-def _dot(weights: Any, columns: Sequence[Any], start: Any | None = None) -> Any:
+def dot(weights: Any, columns: Sequence[Any], start: Any | None = None) -> Any:
     """``start + sum weights[i] columns[i]``: uint32 ``[c, N]``, canonical.
 
-    ``weights`` is ``[n, c]``, every column ``[N]`` and ``start`` ``[c]``; words at most p.
+    ``weights`` is ``[n, c]``, every column ``[N]`` and ``start`` ``[c]``; words at most p. The
+    products are summed in 64 bits and reduced once per four.
     """
     with jax.enable_x64(True):
         wide = weights.astype(np.uint64)[:, :, None]

@@ -20,11 +20,15 @@ from jax import lax
 
 from jaxstark import circle, merkle, twiddles
 from jaxstark.channel import Channel
+from jaxstark.deep import dot
 from jaxstark.errors import ProvingError
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.params import ProofParams, fri_packing
 from jaxstark.proof import FriLayer
+
+
+_BASIS = (QM31(1, 0, 0, 0), QM31(0, 1, 0, 0), QM31(0, 0, 1, 0), QM31(0, 0, 0, 1))
 
 
 class CommittedLayer(NamedTuple):
@@ -84,7 +88,7 @@ def commit(
         layers.append(CommittedLayer(values, tree, root, step, packing))
         alpha, channel = channel.mix_root(root).draw_felt()
         inverses = tuple(twiddles.fold_inverses(log_domain, folds + i) for i in range(step))
-        values = fold(values, inverses, np.array(alpha, np.uint32))
+        values = fold(values, inverses, multipliers(alpha, step))
         folds += step
     domain = circle.line_domain(log_domain, folds)
     coefficients = interpolate_line(np.asarray(values), domain)
@@ -99,23 +103,34 @@ def commit(
     return FriCommitted(tuple(layers), last_layer), channel.mix_felts(last_layer)
 
 
+def multipliers(alpha: QM31, step: int) -> np.ndarray:
+    """What `fold` needs of a challenge: uint32 ``[step, 4, 4]``.
+
+    Entry r has the products of ``alpha^(2^r)`` with 1, i, u and i u as rows: the matrix of the
+    multiplication, which turns it into four dot products.
+    """
+    out = []
+    for _ in range(step):
+        out.append([qm31.mul(alpha, unit) for unit in _BASIS])
+        alpha = qm31.sq(alpha)
+    return np.array(out, np.uint32)
+
+
 @jax.jit
-def fold(values: Any, inverses: Sequence[Any], alpha: Any) -> Any:
+def fold(values: Any, inverses: Sequence[Any], multipliers: Any) -> Any:
     """Fold ``len(inverses)`` times: uint32 ``[4, N]`` to ``[4, N / 2^len(inverses)]``.
 
     Args:
       values: a layer in storage order.
       inverses: for each fold the inverse twiddles of its pairs, half as many as values: 1/y on
         the circle, 1/x on a line.
-      alpha: the challenge, uint32 ``[4]``; later folds use its squares.
+      multipliers: powers of the challenge as matrices, see `multipliers`.
     """
-    challenge = QM31(*alpha[:, None])
-    for inverse in inverses:
+    for i, inverse in enumerate(inverses):
         pairs = lax.optimization_barrier(values.reshape(4, -1, 2))
-        left, right = qm31.from_array(pairs[..., 0]), qm31.from_array(pairs[..., 1])
-        odd = lax.optimization_barrier(qm31.mul_base(qm31.sub(left, right), inverse))
-        values = qm31.to_array(qm31.add(qm31.add(left, right), qm31.mul(odd, challenge)))
-        challenge = lax.optimization_barrier(qm31.sq(challenge))
+        left, right = pairs[..., 0], pairs[..., 1]
+        odd = lax.optimization_barrier(m31.mul(m31.sub(left, right), inverse[None, :]))
+        values = m31.add(m31.add(left, right), dot(multipliers[i], list(odd)))
     return values
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxstark import circle
+from jaxstark.channel import draw_queries as draw_queries  # part of the query phase
 from jaxstark.circle import Point
 from jaxstark.errors import ProofShapeError, VerificationError
 from jaxstark.fields import m31, qm31
@@ -52,15 +53,6 @@ def replay_commit(
         alpha, channel = channel.mix_root(layer.commitment).draw_felt()
         alphas.append(alpha)
     return alphas, channel.mix_felts(last_layer)
-
-
-def draw_queries(channel: Any, log_domain: int, count: int) -> tuple[list[int], Any]:
-    """``count`` positions below ``2^log_domain`` as drawn: not sorted, with duplicates."""
-    positions: list[int] = []
-    while len(positions) < count:
-        words, channel = channel.draw_u32s()
-        positions += [word % (1 << log_domain) for word in words]
-    return positions[:count], channel
 
 
 def verify_queries(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxstark import circle, fri_verify
+from jaxstark.channel import draw_queries
 from jaxstark.circle import SecurePoint
 from jaxstark.errors import ProofShapeError, VerificationError
 from jaxstark.fields import cm31, m31, qm31
@@ -114,7 +115,7 @@ def verify_values(
         raise VerificationError("proof of work", f"the nonce lacks {params.pow_bits} zero bits")
     channel = channel.mix_u64(stark.proof_of_work)
     log_domain = log_size + params.log_blowup
-    drawn, channel = fri_verify.draw_queries(channel, log_domain, params.n_queries)
+    drawn, channel = draw_queries(channel, log_domain, params.n_queries)
     positions = np.unique(np.array(drawn, np.int64))
     _verify_trees(suite, stark, params, columns, roots, positions, log_domain)
     queried = [rows for rows, tree in zip(stark.queried_values, columns, strict=True) if tree]

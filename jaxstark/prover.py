@@ -19,12 +19,12 @@ from jaxstark.air.debugger import find_violation
 from jaxstark.air.definition import Air
 from jaxstark.air.evaluate import composition_at, logup_total
 from jaxstark.air.planning import check_params
+from jaxstark.channel import draw_queries
 from jaxstark.commit import commit_coefficients, commit_rows
 from jaxstark.composition import composition_coefficients
 from jaxstark.errors import ProvingError
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
-from jaxstark.fri_verify import draw_queries
 from jaxstark.grind import grind
 from jaxstark.interaction import encode_elements, interaction_columns
 from jaxstark.key import VerifyingKey

@@ -14,11 +14,10 @@ from jaxstark.air.evaluate import composition_at, logup_total
 from jaxstark.air.planning import check_params, check_public_values
 from jaxstark.errors import ProofShapeError, VerificationError
 from jaxstark.fields import qm31
-from jaxstark.fields.m31 import P
 from jaxstark.key import VerifyingKey
 from jaxstark.params import require_secure
 from jaxstark.profile import get_profile
-from jaxstark.proof import Proof
+from jaxstark.proof import Proof, check_proof
 from jaxstark.shape import ProofShape
 
 MINIMUM_BITS = 96
@@ -114,8 +113,7 @@ def _resolve(key: VerifyingKey, air: Air | None) -> Air:
 
 
 def _check_claims(proof: Proof, key: VerifyingKey, air: Air, shape: ProofShape) -> None:
-    if not isinstance(proof, Proof):
-        raise ProofShapeError("proof", "a Proof", type(proof).__name__)
+    check_proof(proof)
     for what, expected, got in (
         ("profile", key.profile, proof.profile),
         ("AIR id", key.air, proof.air),
@@ -127,9 +125,6 @@ def _check_claims(proof: Proof, key: VerifyingKey, air: Air, shape: ProofShape) 
     claims = sum(1 for info in air.info.components if info.n_entries)
     if len(proof.claimed_sums) != claims:
         raise ProofShapeError("claimed sums", claims, len(proof.claimed_sums))
-    for claimed in proof.claimed_sums:
-        if len(claimed) != 4 or any(type(w) is not int or not 0 <= w < P for w in claimed):
-            raise ProofShapeError("claimed sum", "four words below 2^31 - 1", claimed)
 
 
 def _check_balance(air: Air, public: Any, elements: Any, claimed_sums: Any) -> None:

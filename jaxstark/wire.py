@@ -183,10 +183,12 @@ def parse_params(
     pow_bits: Any, log_blowup: Any, log_last_layer: Any, n_queries: Any, fold_step: Any
 ) -> ProofParams:
     """The configuration in wire order; ``ProofShapeError`` for a value out of range."""
+    for value in (pow_bits, log_blowup, log_last_layer, n_queries, fold_step):
+        check_int(value, 1 << 32, "config")
     try:
         return ProofParams(pow_bits, log_blowup, n_queries, fold_step, log_last_layer)
     except ValueError as error:
-        raise ProofShapeError("config", "values in range", str(error)[:200]) from None
+        raise ProofShapeError("config", "values in range", str(error)) from None
 
 
 def params_words(params: ProofParams) -> tuple[int, int, int, int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxstark import fri_verify
+from jaxstark.channel import draw_queries
 from jaxstark.circle import SecurePoint
 from jaxstark.fields.qm31 import ZERO, from_base
 from jaxstark.hash.suite import Suite
@@ -78,7 +78,7 @@ def constant_proof(
     last = (ZERO,) * (1 << params.log_last_layer)
     channel = channel.mix_felts(last)
     nonce = next(n for n in range(1 << 32) if channel.pow_ok(params.pow_bits, n))
-    drawn, _ = fri_verify.draw_queries(channel.mix_u64(nonce), log_domain, params.n_queries)
+    drawn, _ = draw_queries(channel.mix_u64(nonce), log_domain, params.n_queries)
     positions = sorted(set(drawn))
     decommitments, queried = [], []
     for i, (levels, tree) in enumerate(zip(trees, columns, strict=True)):

@@ -84,7 +84,9 @@ def proofs() -> st.SearchStrategy[tuple[Proof, Columns]]:
     return st.builds(random_proof, seeds, st.sampled_from(sorted(PROFILES)))
 
 
-def lookup_shape(log_size: int, trace: int = 26, fixed: int = 1, interaction: int = 4) -> ProofShape:
+def lookup_shape(
+    log_size: int, trace: int = 26, fixed: int = 1, interaction: int = 4
+) -> ProofShape:
     """One component of ``2^log_size`` rows with one column of LogUp fractions per 4 columns."""
     one = ((0,),)
     trees = ((log_size,) * fixed, (log_size,) * trace, (log_size,) * interaction)

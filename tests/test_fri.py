@@ -70,12 +70,14 @@ def test_fold_is_the_fold_of_the_protocol(done, step):
     values[:, :4] = [[0, P - 1, 0, P - 1]] * 4
     alpha = QM31(*random_words(2, 4).tolist())
     inverses = tuple(twiddles.fold_inverses(log_domain, done + i) for i in range(step))
-    got = fri.fold(jnp.asarray(values), inverses, np.array(alpha, np.uint32))
+    got = fri.fold(jnp.asarray(values), inverses, fri.multipliers(alpha, step))
     expected, power = scalars(values), alpha
     for i in range(step):
         expected, power = folded(expected, log_domain, done + i, power), qm31.mul(power, power)
     assert scalars(got) == expected
-    other = fri.fold(jnp.asarray(values), inverses, np.array(qm31.neg(alpha), np.uint32))
+    other = fri.fold(
+        jnp.asarray(values), inverses, fri.multipliers(qm31.add(alpha, qm31.ONE), step)
+    )
     assert scalars(other) != expected
 
 
@@ -140,9 +142,7 @@ def test_t8_a_function_of_high_degree_is_refused(log_size, params):
     values[2, 3] ^= 1
     with pytest.raises(ProvingError, match="not low degree"):
         fri.commit(Blake2sChannel(), jnp.asarray(values), log_size, params)
-    committed, _ = fri.commit(
-        Blake2sChannel(), jnp.asarray(values), log_size, params, check=False
-    )
+    committed, _ = fri.commit(Blake2sChannel(), jnp.asarray(values), log_size, params, check=False)
     assert len(committed.last_layer) == 1 << params.log_last_layer
 
 

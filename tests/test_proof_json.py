@@ -112,6 +112,18 @@ def test_t26_liberties_of_json_are_refused() -> None:
             Proof.from_json(value)  # type: ignore[arg-type]
 
 
+def test_t26_deep_nesting_is_refused_wherever_it_stands() -> None:
+    data = json.loads(random_proof(random.Random(2))[0].to_json())
+    for container, key in nodes(data)[:40]:
+        old, container[key] = container[key], "@"
+        text = json.dumps(data)
+        container[key] = old
+        for depth in (50, 900, 960, 20_000):
+            nested = text.replace('"@"', "[" * depth + "]" * depth)
+            with pytest.raises(ProofShapeError):
+                Proof.from_json(nested)
+
+
 def mini_stark(vectors, index: int) -> tuple[StarkProof, dict[str, Any]]:
     case = json.loads((vectors / "mini_e2e_proofs.json").read_text())["cases"][index]
     suite = get_profile("stwo-2.2").suite

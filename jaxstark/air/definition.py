@@ -16,6 +16,8 @@ import numpy as np
 
 from jaxstark.fields.m31 import P
 
+MAX_ID = 255  # the proof forms keep the length of an id in one byte
+
 # log_size -> uint32 [2^log_size] in row order
 Generator = Callable[[int], np.ndarray]
 
@@ -115,6 +117,10 @@ class Air:
             object.__setattr__(self, attribute, tuple(getattr(self, attribute)))
         if isinstance(self.public_values, Mapping):
             object.__setattr__(self, "public_values", tuple(self.public_values.items()))
+        if not (1 <= len(self.name) <= MAX_ID and self.name.isascii() and self.name.isprintable()):
+            raise ValueError(
+                f"AIR id: expected 1..{MAX_ID} printable ASCII characters, got {self.name!r}"
+            )
         names = [c.name for c in self.components]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"AIR {self.name}: expected components of distinct names, got {names}")

@@ -25,9 +25,9 @@ class RelationElements(NamedTuple):
 
     def combine(self, values: Sequence[Felt | int]) -> Felt:
         """The denominator of a tuple."""
-        total = Felt(qm31.neg(self.z))
-        for power, value in zip(self.alpha_powers, values, strict=True):
-            total = total + (Felt(power) * value if power != qm31.ONE else value)
+        total = Felt(qm31.neg(self.z)) + values[0]
+        for power, value in zip(self.alpha_powers[1:], values[1:], strict=True):
+            total = total + Felt(power) * value
         return total
 
 

@@ -53,7 +53,7 @@ def main() -> None:
 
     message = ""
     try:
-        jaxstark.prove(None)
+        jaxstark.prove(None)  # type: ignore[arg-type]
     except Exception as error:
         message = str(error)
     check("pip install" in message, f"prove without JAX names no pip command: {message!r}")

@@ -1,0 +1,168 @@
+//! The AIRs, each in a file of its own.
+//!
+//! A new AIR is a file beside this one, its component types in `components!` and its name in
+//! `resolve`. Order matters everywhere: columns, constraints and lookup entries are numbered in
+//! the order in which `evaluate` asks for them.
+
+mod legacy26;
+mod plonk;
+mod range_sum;
+mod state_machine;
+mod wide_fibonacci;
+
+use stwo::core::fields::m31::BaseField;
+use stwo_constraint_framework::preprocessed_columns::PreProcessedColumnId;
+use stwo_constraint_framework::{EvalAtRow, FrameworkEval, RelationEntry};
+
+use crate::prologue::RelationElements;
+
+/// Constraints and lookups of one component, written once for verifier and prover.
+trait Component {
+    fn evaluate<E: EvalAtRow>(&self, eval: &mut E);
+}
+
+macro_rules! components {
+    ($($variant:ident($type:ty)),+ $(,)?) => {
+        /// A component of any AIR. One type, because upstream's evaluation is not object safe.
+        #[derive(Clone, Debug)]
+        pub enum Rows { $($variant($type)),+ }
+
+        $(impl From<$type> for Rows {
+            fn from(component: $type) -> Self { Self::$variant(component) }
+        })+
+
+        impl Rows {
+            fn evaluate<E: EvalAtRow>(&self, eval: &mut E) {
+                match self { $(Self::$variant(component) => component.evaluate(eval)),+ }
+            }
+        }
+    };
+}
+
+components! {
+    WideFibonacci(wide_fibonacci::Sequence),
+    Plonk(plonk::Gate),
+    StateMachine(state_machine::Increment),
+    Legacy26(legacy26::Steps),
+    RangeSum(range_sum::Sum),
+    RangeTable(range_sum::Table),
+}
+
+/// The AIR of an id such as `wide_fibonacci/26`.
+pub fn resolve(id: &str) -> Option<Box<dyn Air>> {
+    let mut parts = id.split('/');
+    let (name, args) = (parts.next()?, parts.collect::<Vec<_>>());
+    match name {
+        "wide_fibonacci" => wide_fibonacci::parse(&args),
+        "plonk" => plonk::parse(&args),
+        "state_machine" => state_machine::parse(&args),
+        "legacy26" => legacy26::parse(&args),
+        "range_sum" => range_sum::parse(&args),
+        _ => None,
+    }
+}
+
+/// A family of components with public values.
+pub trait Air {
+    fn description(&self) -> Description;
+
+    /// The components, in the order of the description.
+    fn rows(&self, inputs: &Inputs<'_>) -> Vec<Rows>;
+
+    /// LogUp entries that the verifier adds by itself.
+    fn public_terms(&self, _public: &[Vec<BaseField>]) -> Vec<PublicTerm> {
+        vec![]
+    }
+}
+
+/// The shape of an AIR, whatever its sizes and public values.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    pub components: Vec<ComponentShape>,
+    /// Columns of tree 0 in order: id, and the component whose size it has.
+    pub preprocessed: Vec<(&'static str, usize)>,
+    pub n_relations: usize,
+    /// Public vectors in declaration order, with their lengths.
+    pub public: Vec<(&'static str, usize)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ComponentShape {
+    pub name: &'static str,
+    pub columns: Vec<String>,
+    /// The only log size that the component can have, where it is not free.
+    pub log_size: Option<u32>,
+}
+
+impl ComponentShape {
+    fn new(name: &'static str, columns: &str) -> Self {
+        Self {
+            name,
+            columns: columns.split_whitespace().map(String::from).collect(),
+            log_size: None,
+        }
+    }
+
+    fn of_size(mut self, log_size: Option<u32>) -> Self {
+        self.log_size = log_size;
+        self
+    }
+}
+
+/// What constraints may depend on besides the columns.
+pub struct Inputs<'a> {
+    pub public: &'a [Vec<BaseField>],
+    pub relations: &'a [RelationElements],
+}
+
+/// `multiplicity / combine(values)` in the relation of that index.
+pub struct PublicTerm {
+    pub relation: usize,
+    pub values: Vec<BaseField>,
+    pub multiplicity: BaseField,
+}
+
+/// A component of a known size, in the form that upstream evaluates.
+pub struct Eval {
+    pub rows: Rows,
+    pub log_size: u32,
+}
+
+impl FrameworkEval for Eval {
+    fn log_size(&self) -> u32 {
+        self.log_size
+    }
+
+    /// Degree 3 at most, the one bound that the protocol supports.
+    fn max_constraint_log_degree_bound(&self) -> u32 {
+        self.log_size + 1
+    }
+
+    fn evaluate<E: EvalAtRow>(&self, mut eval: E) -> E {
+        self.rows.evaluate(&mut eval);
+        eval
+    }
+}
+
+fn preprocessed<E: EvalAtRow>(eval: &mut E, id: &str) -> E::F {
+    eval.get_preprocessed_column(PreProcessedColumnId { id: id.to_owned() })
+}
+
+fn constant<E: EvalAtRow>(value: u32) -> E::F {
+    E::F::from(BaseField::from(value))
+}
+
+fn lookup<E: EvalAtRow>(
+    eval: &mut E,
+    relation: &RelationElements,
+    multiplicity: E::EF,
+    values: &[E::F],
+) {
+    eval.add_to_relation(RelationEntry::new(relation, multiplicity, values));
+}
+
+/// A decimal number in its only spelling: `26`, not `026` or `+26`.
+fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
+    let value = text.parse().ok()?;
+    (range.contains(&value) && value.to_string() == text).then_some(value)
+}

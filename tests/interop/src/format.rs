@@ -1,0 +1,159 @@
+//! JSON forms of keys, proofs and public values.
+
+use serde::{Deserialize, Serialize};
+use stwo::core::fields::m31::{BaseField, P};
+use stwo::core::fields::qm31::SecureField;
+use stwo::core::fri::FriConfig;
+use stwo::core::pcs::PcsConfig;
+use stwo::core::proof::StarkProof;
+use stwo::core::vcs::blake2_hash::Blake2sHash;
+use stwo::core::vcs_lifted::blake2_merkle::Blake2sMerkleHasher;
+
+use crate::reject::{ensure, Reject};
+
+pub const KEY_FORMAT: &str = "jaxstark-key/1";
+pub const PROOF_FORMAT: &str = "jaxstark-proof/1";
+pub const PROFILE: &str = "stwo-2.2";
+
+/// Public vectors by name, in declaration order.
+pub type PublicValues = serde_json::Map<String, serde_json::Value>;
+
+/// All that a verifier trusts besides AIR and public values.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    pub format: String,
+    pub profile: String,
+    pub air: String,
+    pub log_sizes: Vec<u32>,
+    pub preprocessed_root: String,
+    pub config: Config,
+}
+
+/// Parameters of the commitment scheme, as a key spells them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub pow_bits: u32,
+    pub log_blowup_factor: u32,
+    pub log_last_layer_degree_bound: u32,
+    pub n_queries: usize,
+    pub fold_step: u32,
+}
+
+/// A proof as it leaves a prover: upstream's proof lacks AIR, sizes and claimed sums.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProofFile {
+    pub format: String,
+    pub profile: String,
+    pub air: String,
+    pub log_sizes: Vec<u32>,
+    pub claimed_sums: Vec<SecureField>,
+    pub stark_proof: StarkProof<Blake2sMerkleHasher>,
+}
+
+impl Key {
+    pub fn from_json(text: &str) -> Result<Self, Reject> {
+        let key: Self =
+            serde_json::from_str(text).map_err(|e| Reject::new("key", e.to_string()))?;
+        expect("key", "format", KEY_FORMAT, &key.format)?;
+        expect("key", "profile", PROFILE, &key.profile)?;
+        key.root()?;
+        key.config.to_pcs()?;
+        Ok(key)
+    }
+
+    /// The root of tree 0.
+    pub fn root(&self) -> Result<Blake2sHash, Reject> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(&self.preprocessed_root, &mut bytes)
+            .map_err(|e| Reject::new("key", format!("preprocessed_root: {e}")))?;
+        Ok(Blake2sHash(bytes))
+    }
+}
+
+impl Config {
+    /// Upstream's form. It asserts the bounds that are checked here.
+    pub fn to_pcs(self) -> Result<PcsConfig, Reject> {
+        let in_range = (1..=16).contains(&self.log_blowup_factor)
+            && self.log_last_layer_degree_bound <= 10
+            && self.fold_step > 0;
+        ensure(in_range, "key", || format!("out of range: {self:?}"))?;
+        Ok(PcsConfig {
+            pow_bits: self.pow_bits,
+            fri_config: FriConfig::new(
+                self.log_last_layer_degree_bound,
+                self.log_blowup_factor,
+                self.n_queries,
+                self.fold_step,
+            ),
+            lifting_log_size: None,
+        })
+    }
+}
+
+impl ProofFile {
+    pub fn from_json(text: &str) -> Result<Self, Reject> {
+        let proof: Self =
+            serde_json::from_str(text).map_err(|e| Reject::new("parse", e.to_string()))?;
+        expect("parse", "format", PROOF_FORMAT, &proof.format)?;
+        expect("parse", "profile", PROFILE, &proof.profile)?;
+        Ok(proof)
+    }
+
+    /// The key fixes all of this: nothing is taken from the proof.
+    pub fn check_key(&self, key: &Key) -> Result<(), Reject> {
+        expect("key", "air", &key.air, &self.air)?;
+        ensure(self.log_sizes == key.log_sizes, "key", || {
+            format!(
+                "log_sizes: expected {:?}, got {:?}",
+                key.log_sizes, self.log_sizes
+            )
+        })?;
+        let (config, got) = (key.config.to_pcs()?, self.stark_proof.config);
+        ensure(config == got, "key", || {
+            format!("config: expected {config:?}, got {got:?}")
+        })?;
+        let canonical = self
+            .claimed_sums
+            .iter()
+            .flat_map(|sum| sum.to_m31_array())
+            .all(|word| word.0 < P);
+        ensure(canonical, "parse", || {
+            "claimed_sums: a word is not below 2^31 - 1".into()
+        })
+    }
+}
+
+/// The words of the declared public vectors; names, order, lengths and range must be right.
+pub fn parse_public(
+    declared: &[(&str, usize)],
+    given: &PublicValues,
+) -> Result<Vec<Vec<BaseField>>, Reject> {
+    let fail = |message: String| Err(Reject::new("public values", message));
+    if !given.keys().eq(declared.iter().map(|(name, _)| name)) {
+        let names: Vec<_> = given.keys().collect();
+        return fail(format!("expected {declared:?} in this order, got {names:?}"));
+    }
+    let mut vectors = Vec::with_capacity(declared.len());
+    for ((name, length), value) in declared.iter().zip(given.values()) {
+        let Ok(words) = Vec::<u32>::deserialize(value) else {
+            return fail(format!("{name}: expected an array of words, got {value}"));
+        };
+        if words.len() != *length || words.iter().any(|word| *word >= P) {
+            return fail(format!(
+                "{name}: expected {length} words below 2^31 - 1, got {value}"
+            ));
+        }
+        let felts = words.into_iter().map(BaseField::from_u32_unchecked);
+        vectors.push(felts.collect());
+    }
+    Ok(vectors)
+}
+
+fn expect(stage: &'static str, what: &str, expected: &str, got: &str) -> Result<(), Reject> {
+    ensure(expected == got, stage, || {
+        format!("{what}: expected {expected:?}, got {got:?}")
+    })
+}

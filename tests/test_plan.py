@@ -1,0 +1,134 @@
+"""Plans: proof sizes against the published table and real proofs, memory and work by hand."""
+
+import random
+
+import pytest
+
+from jaxstark.params import PRESETS, ProofParams
+from jaxstark.plan import plan, proof_size, tree_compressions
+from jaxstark.shape import ProofShape
+from tests.strategies import lookup_shape, shaped_proof
+
+# Protocol section 15: felts for 2^20 rows, 1 + 26 + 4 + 8 columns, by fold step 1, 2, 3, 4.
+SIZES = {
+    (1, 70): (90_271, 64_252, 58_044, 58_419),
+    (2, 35): (55_994, 38_879, 34_583, 34_500),
+    (3, 23): (43_338, 29_555, 25_991, 25_680),
+    (5, 14): (34_052, 22_599, 19_502, 19_044),
+    (8, 9): (28_024, 18_150, 15_404, 14_649),
+}
+
+
+@pytest.mark.parametrize(("blowup", "queries"), SIZES)
+def test_sizes_reproduce_the_table(blowup: int, queries: int) -> None:
+    for fold, felts in enumerate(SIZES[blowup, queries], start=1):
+        size = proof_size(lookup_shape(20), ProofParams(26, blowup, queries, fold))
+        assert size.total_felts == pytest.approx(felts, rel=0.02)
+
+
+def test_sizes_of_other_shapes_and_hashes() -> None:
+    params = ProofParams(26, 1, 70, 4)
+    for log_size, felts in ((12, 23_180), (16, 39_659), (24, 79_418)):
+        assert proof_size(lookup_shape(log_size), params).total_felts == pytest.approx(
+            felts, rel=0.01
+        )
+    poseidon = proof_size(lookup_shape(20), ProofParams(26, 3, 23, 2), hash_felts=1)
+    assert poseidon.total_felts == pytest.approx(6_813, rel=0.01)
+    no_lookups = proof_size(lookup_shape(20, interaction=0), params)
+    assert no_lookups.total_felts == pytest.approx(50_262, rel=0.01)
+    parts = proof_size(lookup_shape(20), ProofParams(27, 3, 23, 4)).felts
+    assert parts["decommitments"] == pytest.approx(12_986, rel=0.01)
+    assert parts["fri"] == pytest.approx(11_537, rel=0.01)
+    assert parts["queried values"] == pytest.approx(902, rel=0.01)
+    assert parts["sampled values"] == 216
+
+
+@pytest.mark.parametrize(
+    "params", [ProofParams(5, 1, 30, 1), ProofParams(5, 2, 9, 3, 2), ProofParams(5, 3, 12, 4)]
+)
+def test_sizes_are_the_mean_of_serialized_proofs(params: ProofParams) -> None:
+    shape = lookup_shape(9, trace=5, fixed=2)
+    felts, data, runs = 0, 0, 40
+    for seed in range(runs):
+        proof = shaped_proof(random.Random(seed), shape, params)
+        prefix = 3 + 1 + 1 + len(proof.log_sizes) + 1 + 4  # version, profile, AIR id; the claims
+        felts += (len(proof.to_felts(shape.all_columns)) - prefix) / runs
+        data += len(proof.to_bytes()) / runs
+    size = proof_size(shape, params)
+    assert size.total_felts == pytest.approx(felts, rel=0.01)
+    assert size.total_bytes == pytest.approx(data, rel=0.01)
+    assert 4 * felts == pytest.approx(data - 4 * 15, abs=1e-6), "both forms hold the same words"
+
+
+def test_binary_proofs_take_about_four_bytes_per_felt() -> None:
+    size = proof_size(lookup_shape(20), PRESETS["stwo-96"])
+    assert 4 <= size.total_bytes / size.total_felts < 4.01
+
+
+def test_compressions_of_a_tree() -> None:
+    assert tree_compressions((), 1) == 0
+    # 16 words fill one block; the 17th needs a second; nodes are one compression each.
+    assert tree_compressions((3,) * 16, 1) == 16 + 15
+    assert tree_compressions((3,) * 17, 1) == 32 + 15
+    assert tree_compressions((3,) * 32, 2) == 64 + 31
+    # 16 words of small columns are absorbed at the small size, then one block per large row.
+    assert tree_compressions((2,) * 16 + (5,), 1) == 8 + 64 + 63
+    # A block that ends with the row is finished per leaf.
+    assert tree_compressions((2,) * 8 + (5,) * 8, 1) == 64 + 63
+    assert tree_compressions((5,) * 8 + (2,) * 8, 1) == 64 + 63
+
+
+def test_memory_counts_every_resident_array() -> None:
+    shape = ProofShape((3,), ((), (3, 3)), ((), ((0,), (0,))), 1, 0, 0)
+    stages = {s.name: s for s in plan(shape, ProofParams(2, 1, 3, 1)).stages}
+    trace = 2 * 8 * 4 + 2 * 16 * 4 + 31 * 32  # coefficients, evaluations, digests
+    start = 2 * 8 * 4 + 2 * 16 * 4  # the caller's columns, twiddles and inverses
+    assert "commit interaction" not in stages
+    assert stages["commit trace"].peak_bytes == start + trace
+    composition = 8 * 8 * 4 + 8 * 16 * 4 + 31 * 32
+    after = start + trace + composition
+    assert stages["out-of-domain values"].peak_bytes == after
+    assert stages["composition"].peak_bytes == after + 2 * 16 * 16
+    fri = 16 * (16 + 8 + 4 + 2) + 32 * (31 + 15 + 7)
+    assert stages["FRI"].peak_bytes == after + fri
+    assert stages["FRI"].compressions == 31 + 15 + 7
+    assert stages["grinding (expected)"].compressions == 4
+
+
+def test_stage_times_are_the_larger_of_both_bounds() -> None:
+    """Against the stage limits worked out for a 4.3 TB/s, 20.6 G compressions/s device."""
+    shape = lookup_shape(20, interaction=0)
+    found = plan(shape, ProofParams(26, 1, 70, 1), bandwidth=4.3e12, hash_rate=20.6e9)
+    stages = {s.name: s for s in found.stages}
+    for name, mem, alu in (
+        ("commit trace", 0.36, 0.31),
+        ("composition", 0.20, 0.20),
+        ("out-of-domain values", 0.03, 0),
+        ("quotients", 0.07, 0),
+        ("FRI", 0.09, 0.41),
+    ):
+        stage = stages[name]
+        assert 1e3 * stage.moved_bytes / 4.3e12 == pytest.approx(mem, abs=0.02)
+        assert 1e3 * stage.compressions / 20.6e9 == pytest.approx(alu, abs=0.01)
+        assert stage.seconds == max(stage.moved_bytes / 4.3e12, stage.compressions / 20.6e9)
+    assert found.seconds == sum(s.seconds or 0 for s in found.stages)
+
+
+def test_plan_lines_and_bad_rates() -> None:
+    found = plan(lookup_shape(20), PRESETS["stwo-96"])
+    lines = found.lines()
+    assert str(found) == "\n".join(lines) and max(map(len, lines)) <= 100
+    assert lines[1] == "proof: about 234 kB, 58.5 kfelts"
+    assert found.seconds is None and all(line.endswith(" -") for line in lines[3:])
+    timed = plan(lookup_shape(20), PRESETS["stwo-96"], bandwidth=1e12, hash_rate=1e9)
+    assert timed.lines()[-1].endswith(" ms") and timed.peak_bytes == found.peak_bytes
+    for rate in (0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="bandwidth: expected a positive number"):
+            plan(lookup_shape(20), PRESETS["stwo-96"], bandwidth=rate)
+    with pytest.raises(ValueError, match="expected at least"):
+        plan(lookup_shape(3), PRESETS["stwo-96"])
+
+
+def test_t30_plans_of_huge_shapes_compute_nothing_large() -> None:
+    found = plan(lookup_shape(29), PRESETS["stwo-96"])
+    assert found.peak_bytes > 1 << 38

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from jaxstark import circle, deep, fri, twiddles
+from jaxstark import circle, deep, fri
 from jaxstark.channel import Blake2sChannel
 from jaxstark.fields.m31 import P
 from jaxstark.fields.qm31 import QM31
@@ -84,15 +84,12 @@ def main(argv: list[str]) -> None:
     steps = params.fri_steps(log_size)
     matrices = [fri.multipliers(felt(), step) for step in steps]
     starts = np.cumsum((0, *steps)).tolist()
-    inverses = [
-        tuple(twiddles.fold_inverses(log_domain, done + i) for i in range(step))
-        for done, step in zip(starts, steps, strict=False)
-    ]
+    tables = [fri.inverse_twiddles(log_domain, log_domain - done) for done in starts[:-1]]
 
     def folds() -> Any:
         layer = values
-        for inverse, matrix in zip(inverses, matrices, strict=True):
-            layer = fri.fold(layer, inverse, matrix)
+        for table, matrix in zip(tables, matrices, strict=True):
+            layer = fri.fold(layer, table, matrix)
         return layer
 
     cold, warm, _ = timed(folds, FLAGS.repetitions)

@@ -39,7 +39,7 @@ def commit_coefficients(groups: Sequence[Any], log_blowup: int) -> Committed:
 
 
 def log_size(group: Any) -> int:
-    """k of a group ``[c, 2^k]``."""
+    """Log size k of a group ``[c, 2^k]``."""
     return group.shape[-1].bit_length() - 1
 
 

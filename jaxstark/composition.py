@@ -75,7 +75,7 @@ def composition_coefficients(
     powers = np.array(qm31.powers(coefficient, shape.n_constraints)[::-1], np.uint32)
     domains = [_on_quotient_domain(tree, log_blowup) for tree in trees]
     claims, by_size, start = iter(claimed_sums), {}, 0
-    for index, (comp, k) in enumerate(zip(air.components, shape.log_sizes, strict=True)):
+    for index, k in enumerate(shape.log_sizes):
         info, where = air.info.components[index], _locate(air, shape)[index]
         count = len(info.constraints)
         claimed = next(claims) if info.n_entries else qm31.ZERO

@@ -251,7 +251,8 @@ def quotients(
 @lru_cache(maxsize=4)
 def _domain(log_domain: int) -> tuple[Any, Any]:
     points = circle.domain_points(log_domain)
-    return jnp.asarray(points.x), jnp.asarray(points.y)
+    with jax.ensure_compile_time_eval():  # arrays, also when first called inside a trace
+        return jnp.asarray(points.x), jnp.asarray(points.y)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -259,9 +260,11 @@ def quotients_from(
     plan: DeepPlan, evaluations: Layout, data: Coefficients, x: Any, y: Any
 ) -> jax.Array:
     """Device part of `quotients`; ``x`` and ``y`` are the domain points, uint32 ``[2^H]``."""
-    total, first = None, 0
+    total: Any = None
+    first = 0
     for point, sizes in enumerate(plan.terms):
-        numerator, log_numerator = None, 0
+        numerator: Any = None
+        log_numerator = 0
         for log, terms in sizes:
             factors = [evaluations[t.tree][t.group][t.row] for t in terms]
             part = dot(data.columns[first : first + len(terms)], factors)
@@ -270,6 +273,7 @@ def quotients_from(
                 part = m31.add(part, lift(numerator, log - log_numerator))
             numerator, log_numerator = part, log
         numerator = lift(numerator, plan.log_domain - log_numerator)
+        # XLA duplicates what a fusion reads twice: barriers keep every step computed once.
         line = dot(data.slopes[point][None, :], [y], data.constants[point])
         numerator = lax.optimization_barrier(m31.add(numerator, line))
         denominator = dot(data.lines[point, 1:], [x, y], data.lines[point, 0])

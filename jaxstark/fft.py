@@ -12,7 +12,7 @@ of one group inside the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 
 import jax
@@ -139,14 +139,16 @@ def _butterflies(
             yield i, i | distance, factors[:, :, i // (2 * distance), None]
 
 
-def _table(columns: Array, log_size: int, table: Array | None, fetch: object) -> Array:
+def _table(
+    columns: Array, log_size: int, table: Array | None, fetch: Callable[[int], Array]
+) -> Array:
     """The twiddle argument, checked, or the cached one."""
     if table is None:
         if isinstance(columns, jax.core.Tracer):
             raise ValueError(
                 "twiddles: expected them as an argument inside a traced function, got None"
             )
-        return fetch(log_size)  # pyright: ignore[reportCallIssue]
+        return fetch(log_size)
     if table.shape != (1 << log_size,) or table.dtype != np.uint32:
         raise ValueError(
             f"twiddles: expected uint32 [2^{log_size}], got {table.dtype} {list(table.shape)}"

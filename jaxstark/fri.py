@@ -9,7 +9,6 @@ Source: protocol section 8.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -18,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxstark import circle, merkle, twiddles
+from jaxstark import circle, fft, merkle, twiddles
 from jaxstark.channel import Channel
 from jaxstark.deep import dot
 from jaxstark.errors import ProvingError
+from jaxstark.fft_reference import line_interpolate
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.params import ProofParams, fri_packing
 from jaxstark.proof import FriLayer
-
 
 _BASIS = (QM31(1, 0, 0, 0), QM31(0, 1, 0, 0), QM31(0, 0, 1, 0), QM31(0, 0, 0, 1))
 
@@ -87,11 +86,10 @@ def commit(
         root = merkle.root_bytes(tree)
         layers.append(CommittedLayer(values, tree, root, step, packing))
         alpha, channel = channel.mix_root(root).draw_felt()
-        inverses = tuple(twiddles.fold_inverses(log_domain, folds + i) for i in range(step))
-        values = fold(values, inverses, multipliers(alpha, step))
+        table = inverse_twiddles(log_domain, log_domain - folds)
+        values = fold(values, table, multipliers(alpha, step))
         folds += step
-    domain = circle.line_domain(log_domain, folds)
-    coefficients = interpolate_line(np.asarray(values), domain)
+    coefficients = line_interpolate(np.asarray(values), log_domain, folds)
     log_kept = params.log_last_layer
     if check and coefficients[:, 1 << log_kept :].any():
         raise ProvingError(
@@ -117,48 +115,35 @@ def multipliers(alpha: QM31, step: int) -> np.ndarray:
 
 
 @jax.jit
-def fold(values: Any, inverses: Sequence[Any], multipliers: Any) -> Any:
-    """Fold ``len(inverses)`` times: uint32 ``[4, N]`` to ``[4, N / 2^len(inverses)]``.
+def fold(values: Any, table: Any, multipliers: Any) -> Any:
+    """Fold ``step`` times: uint32 ``[4, N]`` to ``[4, N / 2^step]``.
 
     Args:
       values: a layer in storage order.
-      inverses: for each fold the inverse twiddles of its pairs, half as many as values: 1/y on
-        the circle, 1/x on a line.
-      multipliers: powers of the challenge as matrices, see `multipliers`.
+      table: the first N entries of ``twiddles.inverse_table`` of the FRI domain. For the first
+        layer its upper half has 1/y of the circle; a line of n points has 1/x in n/2 .. n-1.
+      multipliers: powers of the challenge as matrices ``[step, 4, 4]``, see `multipliers`.
     """
-    for i, inverse in enumerate(inverses):
-        pairs = lax.optimization_barrier(values.reshape(4, -1, 2))
+    for matrix in multipliers:
+        half = values.shape[1] // 2
+        pairs = lax.optimization_barrier(values.reshape(4, half, 2))
         left, right = pairs[..., 0], pairs[..., 1]
-        odd = lax.optimization_barrier(m31.mul(m31.sub(left, right), inverse[None, :]))
-        values = m31.add(m31.add(left, right), dot(multipliers[i], list(odd)))
+        inverse = table[None, half : 2 * half]
+        odd = lax.optimization_barrier(m31.mul(m31.sub(left, right), inverse))
+        values = m31.add(m31.add(left, right), dot(matrix, list(odd)))
     return values
 
 
-def interpolate_line(values: np.ndarray, domain: circle.Coset) -> np.ndarray:
-    """Coefficients of a function on a line domain, over the basis 1, x, pi(x), x pi(x), ...
+@lru_cache(maxsize=64)
+def inverse_twiddles(log_domain: int, log_layer: int) -> Any:
+    """The table of `fold` for a layer of ``2^log_layer`` values, as a device array.
 
-    ``values`` is uint32 ``[4, 2^m]`` in bit-reversed order of ``domain``; the result has the
-    same shape and plain index order. Host only: last layers are small.
+    Shorter tables for shorter layers: programs then depend on the width of a layer alone.
     """
-    inverses, scale = _line_inverses(domain)
-    for t, inverse in enumerate(inverses):
-        # Even and odd parts stay in place, so bit t of a slot becomes bit t of an index.
-        pairs = values.reshape(4, -1, 2, 1 << t)
-        left, right = pairs[:, :, 0], pairs[:, :, 1]
-        odd = m31.mul(m31.sub(left, right), inverse[None, :, None])
-        values = np.stack([m31.add(left, right), odd], axis=2).reshape(4, -1)
-    return m31.mul(values, scale)
-
-
-@lru_cache(maxsize=16)
-def _line_inverses(domain: circle.Coset) -> tuple[list[np.ndarray], int]:
-    """1/x of the even slots of a line domain and of each folded one, and 1 over its size."""
-    inverses = []
-    for t in range(domain.log_size):
-        half = domain.doubled(t)
-        slots = circle.bit_reversal(half.log_size)[::2]
-        inverses.append(m31.inv(half.points().x[slots]))
-    return inverses, m31.inv(1 << domain.log_size)
+    if log_layer == log_domain:
+        return fft.inverse_twiddles(log_domain)
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(twiddles.inverse_table(log_domain)[: 1 << log_layer])
 
 
 def open(  # noqa: A001 - the name of the protocol step; used as fri.open

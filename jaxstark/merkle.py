@@ -312,6 +312,8 @@ _commit_jit = jax.jit(_commit_pure)
 
 
 def _compress(state: Array, message: Array, counter: Any, final: Any) -> Array:
+    # The barrier keeps slices and transpositions out of the rounds.
+    state, message = lax.optimization_barrier((state, message))
     words = tuple(state), tuple(message)
     return jnp.stack(blake2s.compress(*words, counter, final, lax.optimization_barrier))
 

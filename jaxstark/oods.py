@@ -58,6 +58,8 @@ def evaluate_at_factors(coefficients: Array, factors: Array) -> Array:
     """Columns ``[c, 2^k]`` at the points of ``point_factors``: uint32 ``[n_points, 4, c]``."""
     n_columns, size = coefficients.shape
     n_points, log_size, _ = factors.shape
+    if size != 1 << log_size:
+        raise ValueError(f"basis factors: expected those of {size} coefficients, got {log_size}")
     low_bits = max((log_size + 1) // 2, min(log_size, _MIN_LOW_BITS))
     low, high = _basis_halves(factors, low_bits)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxstark import circle, fri, twiddles
+from jaxstark import circle, fri
 from jaxstark.channel import Blake2sChannel
 from jaxstark.errors import ProvingError, VerificationError
 from jaxstark.fields import m31, qm31
@@ -69,31 +69,15 @@ def test_fold_is_the_fold_of_the_protocol(done, step):
     values = random_words(1, 4, 1 << (log_domain - done))
     values[:, :4] = [[0, P - 1, 0, P - 1]] * 4
     alpha = QM31(*random_words(2, 4).tolist())
-    inverses = tuple(twiddles.fold_inverses(log_domain, done + i) for i in range(step))
-    got = fri.fold(jnp.asarray(values), inverses, fri.multipliers(alpha, step))
+    table = fri.inverse_twiddles(log_domain, log_domain - done)
+    got = fri.fold(jnp.asarray(values), table, fri.multipliers(alpha, step))
     expected, power = scalars(values), alpha
     for i in range(step):
         expected, power = folded(expected, log_domain, done + i, power), qm31.mul(power, power)
     assert scalars(got) == expected
-    other = fri.fold(
-        jnp.asarray(values), inverses, fri.multipliers(qm31.add(alpha, qm31.ONE), step)
-    )
+    changed = fri.multipliers(qm31.add(alpha, qm31.ONE), step)
+    other = fri.fold(jnp.asarray(values), table, changed)
     assert scalars(other) != expected
-
-
-def test_line_interpolation_evaluates_back():
-    domain = circle.line_domain(7, 3)
-    values = random_words(3, 4, 16)
-    coefficients = scalars(fri.interpolate_line(values, domain))
-    for slot, expected in enumerate(scalars(values)):
-        x = domain.at(circle.bit_reverse(slot, 4)).x
-        total = qm31.ZERO
-        for m, term in enumerate(coefficients):
-            for t in range(4):
-                if m >> t & 1:
-                    term = qm31.mul_base(term, circle.double_x(x, t))
-            total = qm31.add(total, term)
-        assert total == expected
 
 
 def prove(values: np.ndarray, log_size: int, params: ProofParams):

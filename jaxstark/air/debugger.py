@@ -138,10 +138,9 @@ def _unbalanced(
         return None
     pick = wrong[np.argmin(first[wrong])]
     place, net = int(first[pick]), int(totals[pick])
-    for component, part, _ in parts:
-        if place < len(part):
-            break
-        place -= len(part)
+    sizes = [len(part) for _, part, _ in parts]
+    owner = int(np.searchsorted(np.cumsum(sizes), place, side="right"))
+    component, place = parts[owner][0], place - sum(sizes[:owner])
     net = net if net <= P // 2 else net - P
     values = ", ".join(str(int(v)) for v in table[first[pick]])
     return Finding(

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxstark.fields.m31 import P
-
-MAX_ID = 255  # the proof forms keep the length of an id in one byte
+from jaxstark.wire import MAX_AIR_ID
 
 # log_size -> uint32 [2^log_size] in row order
 Generator = Callable[[int], np.ndarray]
@@ -117,9 +116,10 @@ class Air:
             object.__setattr__(self, attribute, tuple(getattr(self, attribute)))
         if isinstance(self.public_values, Mapping):
             object.__setattr__(self, "public_values", tuple(self.public_values.items()))
-        if not (1 <= len(self.name) <= MAX_ID and self.name.isascii() and self.name.isprintable()):
+        printable = self.name.isascii() and self.name.isprintable()
+        if not printable or not 1 <= len(self.name) <= MAX_AIR_ID:
             raise ValueError(
-                f"AIR id: expected 1..{MAX_ID} printable ASCII characters, got {self.name!r}"
+                f"AIR id: expected 1..{MAX_AIR_ID} printable ASCII characters, got {self.name!r}"
             )
         names = [c.name for c in self.components]
         if not names or len(set(names)) != len(names):

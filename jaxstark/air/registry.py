@@ -89,11 +89,11 @@ def load(reference: str) -> Air:
     module, _, attribute = reference.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+        air = found if isinstance(found, Air) else found()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(
             f"AIR: expected module:attribute that can be imported, got {reference!r} ({error})"
         ) from None
-    air = found if isinstance(found, Air) else found()
     if not isinstance(air, Air):
         raise ValueError(f"AIR {reference}: expected an Air, got {type(air).__name__}")
     return air

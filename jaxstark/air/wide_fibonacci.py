@@ -10,7 +10,6 @@ import numpy as np
 from jaxstark.air.definition import Air, Component
 from jaxstark.fields import m31
 
-
 MAX_COLUMNS = 4096
 
 

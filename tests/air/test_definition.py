@@ -7,10 +7,10 @@ import pytest
 
 from jaxstark.air import Air, Relation, component, first_row, row_index
 from jaxstark.air.inspector import inspect_air
+from jaxstark.air.planning import check_params, check_public_values
 from jaxstark.air.registry import SHIPPED, resolve
 from jaxstark.fields.m31 import P
 from jaxstark.params import ProofParams
-from jaxstark.air.planning import check_params, check_public_values
 
 PAIR = Relation("pair", 2)
 

@@ -93,9 +93,10 @@ def composition_coefficients(
         )
         by_size[k] = _add(by_size[k], quotient) if k in by_size else quotient
         start += count
-    total = None
-    for k in sorted(by_size):
-        total = by_size[k] if total is None else _lift_add(total, by_size[k])
+    smallest, *larger = sorted(by_size)
+    total = by_size[smallest]
+    for k in larger:
+        total = _lift_add(total, by_size[k])
     return _split(fft.interpolate(total))
 
 

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.core import Tracer
 
 from jaxstark import twiddles
 from jaxstark.fft_reference import log_length
@@ -43,7 +44,7 @@ def inverse_twiddles(log_size: int) -> Array:
         return jnp.asarray(twiddles.inverse_table(log_size))
 
 
-def interpolate(values: Array, table: Array | None = None) -> Array:
+def interpolate(values: Array | np.ndarray, table: Array | None = None) -> Array:
     """Coefficients of the columns with the given values.
 
     Args:
@@ -56,7 +57,7 @@ def interpolate(values: Array, table: Array | None = None) -> Array:
     return _interpolate(values, _table(values, log_length(values), table, inverse_twiddles))
 
 
-def evaluate(coefficients: Array, log_size: int, table: Array | None = None) -> Array:
+def evaluate(coefficients: Array | np.ndarray, log_size: int, table: Array | None = None) -> Array:
     """Values of columns on the circle domain of ``2^log_size`` points.
 
     Args:
@@ -76,13 +77,13 @@ def evaluate(coefficients: Array, log_size: int, table: Array | None = None) -> 
 
 
 @jax.jit
-def _interpolate(values: Array, table: Array) -> Array:
+def _interpolate(values: Array | np.ndarray, table: Array) -> Array:
     n_columns, size = values.shape
     log_size = size.bit_length() - 1
     # The layer of largest distance also scales: its sums by entry 0, its differences by both.
     scale = lax.optimization_barrier(table[:1])
     last = lax.optimization_barrier(m31.mul(table[1:2], scale))
-    v = values
+    v = jnp.asarray(values)
     for low, high in _groups(log_size):
         parts = _split(v, low, high)
         for t in range(low, high):
@@ -96,7 +97,7 @@ def _interpolate(values: Array, table: Array) -> Array:
 
 
 @partial(jax.jit, static_argnames="log_size")
-def _evaluate(coefficients: Array, table: Array, log_size: int) -> Array:
+def _evaluate(coefficients: Array | np.ndarray, table: Array, log_size: int) -> Array:
     n_columns, size = coefficients.shape
     # The layers above the column's own size meet zero upper halves: they only copy.
     copies = (n_columns, (1 << log_size) // size, size)
@@ -140,11 +141,14 @@ def _butterflies(
 
 
 def _table(
-    columns: Array, log_size: int, table: Array | None, fetch: Callable[[int], Array]
+    columns: Array | np.ndarray,
+    log_size: int,
+    table: Array | None,
+    fetch: Callable[[int], Array],
 ) -> Array:
     """The twiddle argument, checked, or the cached one."""
     if table is None:
-        if isinstance(columns, jax.core.Tracer):
+        if isinstance(columns, Tracer):
             raise ValueError(
                 "twiddles: expected them as an argument inside a traced function, got None"
             )

@@ -6,6 +6,8 @@ layer and checks. No JAX. Source: protocol sections 4 and 8.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jaxstark import circle, twiddles
@@ -78,7 +80,7 @@ def basis_factors(point: SecurePoint, log_size: int) -> list[QM31]:
     return factors
 
 
-def log_length(columns: np.ndarray) -> int:
+def log_length(columns: Any) -> int:
     """log2 of the length of columns ``[c, 2^k]``, k >= 1; ``ValueError`` for other arrays."""
     if columns.ndim == 2 and columns.dtype == np.uint32:
         log_size = columns.shape[1].bit_length() - 1

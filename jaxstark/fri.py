@@ -217,4 +217,4 @@ def _open_layer(
 
 def _felts(values: np.ndarray) -> tuple[QM31, ...]:
     """Columns of uint32 ``[4, n]`` as host scalars."""
-    return tuple(QM31(*words) for words in values.T.tolist())
+    return tuple(map(QM31._make, values.T.tolist()))

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS, NARROW, WIDE
@@ -75,7 +76,7 @@ def commit(groups: Sequence[Array]) -> MerkleTree:
     sizes = _check(groups)
     if not groups:
         return MerkleTree((_from_digests([BLAKE2S.empty_root]),))
-    if any(isinstance(g, jax.core.Tracer) for g in groups):
+    if any(isinstance(g, Tracer) for g in groups):
         return _commit_pure(tuple(groups))
     if all(map(_on_cpu, groups)):
         return _commit_cpu([np.asarray(g) for g in groups], sizes)
@@ -120,19 +121,23 @@ def witness(siblings: np.ndarray, positions: np.ndarray) -> list[bytes]:
     From the leaf layer upward, by ascending position: the sibling of every node that is known,
     unless it is known too. ``siblings``: uint32 ``[height, 8, q]`` of ``gather_siblings``.
     """
-    out = []
-    for layer, hashes in enumerate(np.asarray(siblings)):
-        known, first = np.unique(np.asarray(positions) >> layer, return_index=True)
-        missing = first[~np.isin(known ^ 1, known)]
-        data = np.ascontiguousarray(hashes[:, missing].T, "<u4").tobytes()
+    known, first = np.unique(np.asarray(positions), return_index=True)
+    out: list[bytes] = []
+    if not known.size:
+        return out
+    for hashes in np.asarray(siblings):
+        # Siblings that are both known stand next to each other.
+        paired = (known[:-1] ^ 1) == known[1:]
+        missing = ~(np.append(paired, False) | np.append(False, paired))
+        data = np.ascontiguousarray(hashes[:, first[missing]].T, "<u4").tobytes()
         out += [data[i : i + 32] for i in range(0, len(data), 32)]
+        kept = np.append(True, ~paired)
+        known, first = known[kept] >> 1, first[kept]
     return out
 
 
 def _siblings(xp: Any, levels: Sequence[Array], positions: Array) -> Array:
-    layers = [
-        level[:, (positions >> up) ^ 1] for up, level in enumerate(reversed(levels[1:]))
-    ]
+    layers = [level[:, (positions >> up) ^ 1] for up, level in enumerate(reversed(levels[1:]))]
     if not layers:
         return xp.zeros((0, DIGEST_WORDS, positions.shape[0]), np.uint32)
     return xp.stack(layers)
@@ -156,7 +161,7 @@ def _check(groups: Sequence[Array]) -> list[int]:
 
 
 def _on_cpu(array: Array) -> bool:
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return False
     return not isinstance(array, jax.Array) or all(d.platform == "cpu" for d in array.devices())
 
@@ -213,7 +218,7 @@ def _absorb(groups: Sequence[np.ndarray], run: _Run, state: np.ndarray | None) -
     """The chaining state, uint32 ``[8, 2^run.log_size]``, after the blocks of a run."""
 
     def chunk(compress: Any, lanes: int, start: int, stop: int) -> Array:
-        message = np.empty((BLOCK_WORDS, lanes), np.uint32)
+        message = blake2s.message_buffer(lanes)
         new = None
         if state is not None:
             new = np.empty((DIGEST_WORDS, lanes), np.uint32)
@@ -236,7 +241,7 @@ def _parents(children: np.ndarray) -> np.ndarray:
     """The layer above ``children``, uint32 ``[8, 2 n]``."""
 
     def chunk(compress: Any, lanes: int, start: int, stop: int) -> Array:
-        message = np.empty((BLOCK_WORDS, lanes), np.uint32)
+        message = blake2s.message_buffer(lanes)
         message[:DIGEST_WORDS, : stop - start] = children[:, 2 * start : 2 * stop : 2]
         message[DIGEST_WORDS:, : stop - start] = children[:, 2 * start + 1 : 2 * stop : 2]
         return compress(None, message, blake2s.BLOCK_BYTES, True)
@@ -351,6 +356,8 @@ def _levels_pure(leaves: Array) -> tuple[Array, ...]:
         last = lanes == min(size, _STEP_LANES[-1])
         # Chunk 0 spans several layers and settles one of them per pass.
         steps = below // lanes - 1 + (lanes.bit_length() - 1 if last else 0)
+        if not steps:
+            continue
 
         def step(i: Array, heap: Array, lanes: int = lanes, below: int = below) -> Array:
             chunk = jnp.maximum(below // lanes - 1 - i, np.int32(0))

@@ -25,7 +25,7 @@ _MIN_LOW_BITS = 6  # the contiguous axis stays long enough for vectors
 _MASK, _SHIFT = np.uint64(m31.P), np.uint64(31)
 
 
-def evaluate_columns(coefficients: Array, point: SecurePoint) -> Array:
+def evaluate_columns(coefficients: Array | np.ndarray, point: SecurePoint) -> Array:
     """The value of every column at one point.
 
     Args:
@@ -38,7 +38,7 @@ def evaluate_columns(coefficients: Array, point: SecurePoint) -> Array:
     return evaluate_columns_many(coefficients, (point,))[0]
 
 
-def evaluate_columns_many(coefficients: Array, points: Sequence[SecurePoint]) -> Array:
+def evaluate_columns_many(coefficients: Array | np.ndarray, points: Sequence[SecurePoint]) -> Array:
     """As ``evaluate_columns`` at several points in one pass: uint32 ``[n_points, 4, c]``."""
     return evaluate_at_factors(coefficients, point_factors(points, log_length(coefficients)))
 
@@ -54,7 +54,7 @@ def point_factors(points: Sequence[SecurePoint], log_size: int) -> np.ndarray:
 
 
 @jax.jit
-def evaluate_at_factors(coefficients: Array, factors: Array) -> Array:
+def evaluate_at_factors(coefficients: Array | np.ndarray, factors: Array | np.ndarray) -> Array:
     """Columns ``[c, 2^k]`` at the points of ``point_factors``: uint32 ``[n_points, 4, c]``."""
     n_columns, size = coefficients.shape
     n_points, log_size, _ = factors.shape
@@ -68,7 +68,7 @@ def evaluate_at_factors(coefficients: Array, factors: Array) -> Array:
     n_sums = size // lanes // n_summands
     n_words = qm31.DEGREE * n_points
     weights = high.reshape(n_words, n_sums, n_summands).transpose(1, 2, 0)[None, ..., None]
-    columns = coefficients.reshape(n_columns, n_sums, n_summands, 1, lanes)
+    columns = jnp.asarray(coefficients).reshape(n_columns, n_sums, n_summands, 1, lanes)
     sums = lax.optimization_barrier(
         _dot([(columns[:, :, i], weights[:, :, i]) for i in range(n_summands)])
     )
@@ -86,7 +86,7 @@ def evaluate_at_factors(coefficients: Array, factors: Array) -> Array:
     return _row_sums(qm31.to_array(lax.optimization_barrier(products))).transpose(2, 0, 1)
 
 
-def _basis_halves(factors: Array, low_bits: int) -> tuple[QM31, Array]:
+def _basis_halves(factors: Array | np.ndarray, low_bits: int) -> tuple[QM31, Array]:
     """Products of factors for all low and all high parts of an index.
 
     Returns the low ones as ``[n_points, 2^l]`` coordinates and the high ones as one array

@@ -14,7 +14,7 @@ import numpy as np
 from jaxstark.air.definition import Air, component
 from jaxstark.fields import m31
 
-COLUMNS = (
+COLUMNS: list[str] = (
     "pc_curr reg0_curr reg1_curr pc_next reg0_next reg1_next opcode src1_val src2_val result one "
     "is_add is_sub is_mul is_load_imm product is_load is_store mem_addr mem_val "
     "dst_b0 dst_b1 dst_b2 dst_b3 dst_b4 dst_idx"
@@ -60,7 +60,7 @@ def legacy26_columns(log_size: int, seed: int = 0) -> dict[str, dict[str, np.nda
     n = 1 << log_size
     rng = np.random.default_rng(seed)
     zero, one = np.zeros(n, np.uint32), np.ones(n, np.uint32)
-    columns = dict.fromkeys(COLUMNS, zero)
+    columns: dict[str, np.ndarray] = dict.fromkeys(COLUMNS, zero)
     kind = rng.integers(0, 4, n)
     src1, src2 = (rng.integers(0, m31.P, n, dtype=np.uint32) for _ in range(2))
     product = m31.mul(src1, src2)

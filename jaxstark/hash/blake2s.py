@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -162,8 +163,8 @@ def cpu_compressor(lanes: int) -> Callable[[Any, np.ndarray, int, bool], Any]:
 
     cpu = jax.local_devices(backend="cpu")[0]
     flags = {False: np.uint32(0), True: np.uint32(_MASK)}
-    initial = np.empty((DIGEST_WORDS, lanes), np.uint32)
-    initial[:] = np.array(INITIAL, np.uint32)[:, None]
+    columns = np.tile(np.array(INITIAL, np.uint32)[:, None], (1, lanes))
+    initial = jax.device_put(columns, cpu)
 
     @jax.jit
     def blake2s_compress(state: Any, message: Any, counter: Any, final: Any) -> Any:
@@ -178,6 +179,21 @@ def cpu_compressor(lanes: int) -> Callable[[Any, np.ndarray, int, bool], Any]:
     # Compile here, in one thread, and not in all workers at once.
     call(None, np.zeros((BLOCK_WORDS, lanes), np.uint32), 0, True).block_until_ready()
     return call
+
+
+_scratch = threading.local()
+
+
+def message_buffer(lanes: int) -> np.ndarray:
+    """This thread's memory for a message of ``cpu_compressor(lanes)``; content undefined."""
+    buffers: dict[Any, np.ndarray] = _scratch.__dict__
+    if lanes not in buffers:
+        # XLA reads arrays in place, without a copy, if they are aligned to 64 bytes.
+        size = BLOCK_WORDS * lanes
+        memory = np.empty(size + 16, np.uint32)
+        offset = -memory.ctypes.data % 64 // 4
+        buffers[lanes] = memory[offset : offset + size].reshape(BLOCK_WORDS, lanes)
+    return buffers[lanes]
 
 
 def n_workers() -> int:

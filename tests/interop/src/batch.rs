@@ -58,11 +58,7 @@ pub fn verify_line(line: &[u8]) -> Outcome {
     match serde_json::from_slice::<Case<'_>>(line) {
         Err(error) => Outcome::new(None, Err(Reject::new("parse", error.to_string()))),
         Ok(case) => {
-            let result = verify_texts(
-                case.key.get(),
-                case.public_values.get(),
-                case.proof.get(),
-            );
+            let result = verify_texts(case.key.get(), case.public_values.get(), case.proof.get());
             Outcome::new(Some(case.name), result)
         }
     }

@@ -99,6 +99,7 @@ impl ProofFile {
             serde_json::from_str(text).map_err(|e| Reject::new("parse", e.to_string()))?;
         expect("parse", "format", PROOF_FORMAT, &proof.format)?;
         expect("parse", "profile", PROFILE, &proof.profile)?;
+        proof.check_canonical()?;
         Ok(proof)
     }
 
@@ -115,13 +116,24 @@ impl ProofFile {
         ensure(config == got, "key", || {
             format!("config: expected {config:?}, got {got:?}")
         })?;
-        let canonical = self
-            .claimed_sums
-            .iter()
-            .flat_map(|sum| sum.to_m31_array())
-            .all(|word| word.0 < P);
-        ensure(canonical, "parse", || {
-            "claimed_sums: a word is not below 2^31 - 1".into()
+        Ok(())
+    }
+
+    /// Upstream's deserializer takes words that are not below p, and its arithmetic overflows on
+    /// them.
+    fn check_canonical(&self) -> Result<(), Reject> {
+        let stark = &self.stark_proof;
+        let fri = &stark.fri_proof;
+        let layers = std::iter::once(&fri.first_layer).chain(&fri.inner_layers);
+        let witnesses = layers.flat_map(|layer| &layer.fri_witness);
+        let secure = (self.claimed_sums.iter())
+            .chain(stark.sampled_values.iter().flatten().flatten())
+            .chain(witnesses)
+            .chain(fri.last_layer_poly.iter())
+            .flat_map(|felt| felt.to_m31_array());
+        let base = stark.queried_values.iter().flatten().flatten().copied();
+        ensure(secure.chain(base).all(|word| word.0 < P), "parse", || {
+            "a field element has a word that is not below 2^31 - 1".into()
         })
     }
 }
@@ -134,7 +146,9 @@ pub fn parse_public(
     let fail = |message: String| Err(Reject::new("public values", message));
     if !given.keys().eq(declared.iter().map(|(name, _)| name)) {
         let names: Vec<_> = given.keys().collect();
-        return fail(format!("expected {declared:?} in this order, got {names:?}"));
+        return fail(format!(
+            "expected {declared:?} in this order, got {names:?}"
+        ));
     }
     let mut vectors = Vec::with_capacity(declared.len());
     for ((name, length), value) in declared.iter().zip(given.values()) {

@@ -2,6 +2,7 @@
 
 use num_traits::Zero;
 use stwo::core::air::{Component, Components};
+use stwo::core::channel::Channel;
 use stwo::core::circle::SECURE_FIELD_CIRCLE_GEN;
 use stwo::core::fields::m31::BaseField;
 use stwo::core::fields::qm31::{SecureField, SECURE_EXTENSION_DEGREE};
@@ -61,7 +62,7 @@ impl Instance {
     }
 
     /// Absorbs everything that is known before the first commitment.
-    pub fn bind(&self, channel: &mut impl stwo::core::channel::Channel) {
+    pub fn bind(&self, channel: &mut impl Channel) {
         prologue::bind_statement(
             channel,
             &self.id,

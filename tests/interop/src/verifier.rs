@@ -2,7 +2,7 @@
 
 use num_traits::Zero;
 use stwo::core::air::Component;
-use stwo::core::channel::Blake2sChannel;
+use stwo::core::channel::{Blake2sChannel, Channel};
 use stwo::core::fields::qm31::SecureField;
 use stwo::core::pcs::CommitmentSchemeVerifier;
 use stwo::core::vcs_lifted::blake2_merkle::Blake2sMerkleChannel;
@@ -42,7 +42,7 @@ pub fn verify(key: &Key, public: &PublicValues, proof: ProofFile) -> Result<(), 
         ensure(total.is_zero(), "logup", || {
             format!("claimed sums: expected a total of 0, got {total}")
         })?;
-        stwo::core::channel::Channel::mix_felts(channel, &proof.claimed_sums);
+        channel.mix_felts(&proof.claimed_sums);
         scheme.commit(roots[2], columns, channel);
     }
 

@@ -43,14 +43,7 @@ impl Component for Steps {
         eval.add_constraint(pc_next - pc_curr - one.clone());
         eval.add_constraint(reg0_next - result.clone());
         // C3 to C8
-        for selector in [
-            &is_add,
-            &is_sub,
-            &is_mul,
-            &is_load_imm,
-            &is_load,
-            &is_store,
-        ] {
+        for selector in [&is_add, &is_sub, &is_mul, &is_load_imm, &is_load, &is_store] {
             eval.add_constraint(boolean(selector));
         }
         // C9 to C15

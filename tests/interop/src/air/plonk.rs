@@ -1,8 +1,9 @@
-//! `plonk` and `plonk/fibonacci/K`: one gate per row, wires tied by a lookup.
+//! `plonk/NAME` and `plonk/fibonacci/K`: one gate per row, wires tied by a lookup.
 //!
-//! The circuit is in the preprocessed columns, hence in the key. Plain `plonk` has no public
-//! values: its wires balance among themselves. The Fibonacci circuit of 2^K gates takes two public
-//! inputs on wires 0 and 1 and makes the value of its last wire public.
+//! The circuit is in the preprocessed columns, hence in the key; NAME only tells circuits apart.
+//! The Fibonacci circuit of 2^K gates takes two public inputs on wires 0 and 1 and makes the value
+//! of its last wire public. Any other circuit here has no public wires: its wires balance among
+//! themselves.
 
 use num_traits::One;
 use stwo::core::fields::m31::BaseField;
@@ -16,7 +17,7 @@ use crate::prologue::RelationElements;
 
 pub(super) fn parse(args: &[&str]) -> Option<Box<dyn Air>> {
     let fibonacci = match args {
-        [] => None,
+        [_name] => None,
         ["fibonacci", log_size] => Some(number(log_size, 1..=24)?),
         _ => return None,
     };
@@ -29,9 +30,9 @@ struct Plonk {
 
 impl Air for Plonk {
     fn description(&self) -> Description {
-        let public = match self.fibonacci {
-            Some(_) => vec![("inputs", 2), ("outputs", 1)],
-            None => vec![],
+        let (n_inputs, n_outputs) = match self.fibonacci {
+            Some(_) => (2, 1),
+            None => (0, 0),
         };
         Description {
             components: vec![
@@ -41,7 +42,7 @@ impl Air for Plonk {
                 .map(|id| (id, 0))
                 .to_vec(),
             n_relations: 1,
-            public,
+            public: vec![("inputs", n_inputs), ("outputs", n_outputs)],
         }
     }
 

@@ -4,8 +4,10 @@
 
 wide_fibonacci with 26 columns, blow-up 2, 70 queries, fold step 4 and no proof of work, which is
 timed apart. First proofs are measured in fresh processes: one with an empty folder of compiled
-programs and one with the folder that the first has filled. No proof is reported that does not
-verify. Prints a table and writes JSON; the last line is the same JSON on one line.
+programs and one with the folder that the first has filled. With ``--upstream``, the path of the
+program built from tests/interop/prover, StarkWare's SIMD prover is timed on the same sizes and
+parameters. No proof is reported that does not verify. Prints a table and writes JSON; the last line
+is the same JSON on one line.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ flags.DEFINE_list("growth", [str(k) for k in range(10, 19)], "log2 of the rows, 
 flags.DEFINE_integer("hash_log", 18, "log2 of the leaves hashed.", lower_bound=8, upper_bound=24)
 flags.DEFINE_integer("grind_bits", 23, "Proof of work timed.", lower_bound=4, upper_bound=34)
 flags.DEFINE_string("out", "out/bench_cpu.json", "JSON file to write.")
+flags.DEFINE_string("upstream", None, "jaxstark-interop-prover, to time upstream's prover too.")
 flags.DEFINE_string("first_proof_cache", None, "Set by the script for its child processes.")
 
 LEAF_WORDS = 128  # eight compressions a leaf
@@ -191,6 +194,32 @@ def warm(log_size: int, repeat: int) -> dict[str, Any]:
     }
 
 
+def upstream(log_sizes: list[int]) -> dict[str, Any]:
+    """Warm proofs of upstream's prover by log size, from columns in memory, as ours are."""
+    p = parameters()
+    config = {
+        "pow_bits": p.pow_bits,
+        "log_blowup_factor": p.log_blowup,
+        "log_last_layer_degree_bound": p.log_last_layer,
+        "n_queries": p.n_queries,
+        "fold_step": p.fold_step,
+    }
+    air = f"wide_fibonacci/{FLAGS.columns}"
+    cases = [{"air": air, "log_sizes": [k], "config": config, "seed": 0} for k in log_sizes]
+    done = subprocess.run(
+        [FLAGS.upstream, "bench", "-", "--runs", str(FLAGS.repeat)],
+        input="\n".join(map(json.dumps, cases)) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    if done.returncode != 0:
+        raise _script.UsageError(f"--upstream: {done.stderr.strip() or 'no message'}")
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+    return {str(row["log_sizes"][0]): row for row in rows}
+
+
 def table(row: dict[str, Any]) -> list[str]:
     """What was measured against what the design asks for."""
     fresh, filled = row["first_proof"]["empty_cache"], row["first_proof"]["filled_cache"]
@@ -217,13 +246,19 @@ def table(row: dict[str, Any]) -> list[str]:
     out.append(f"warm: {spread['min']:.3f} to {spread['max']:.3f} s over {spread['runs']} runs")
     out.append("stages of the median warm proof, ms:")
     out += [f"  {name:<26}{1000 * s:>9.1f}" for name, s in row["warm"]["stages"].items()]
-    out.append(f"{'rows':>8}{'warm, ms':>12}{'times':>8}{'verify, ms':>12}{'bytes':>10}")
+    theirs = row.get("upstream", {})
+    header = f"{'rows':>8}{'warm, ms':>12}{'times':>8}{'verify, ms':>12}{'bytes':>10}"
+    out.append(header + (f"{'upstream, ms':>14}{'ratio':>8}" if theirs else ""))
     previous = None
     for point in row["growth"]:
         median = 1000 * point["warm"]["median"]
         ratio = f"{median / previous:.2f}" if previous else "-"
         rows, verify = f"2^{point['log_size']}", 1000 * point["verify"]["median"]
-        out.append(f"{rows:>8}{median:>12.1f}{ratio:>8}{verify:>12.1f}{point['bytes']:>10}")
+        text = f"{rows:>8}{median:>12.1f}{ratio:>8}{verify:>12.1f}{point['bytes']:>10}"
+        if str(point["log_size"]) in theirs:
+            other = 1000 * theirs[str(point["log_size"])]["median_s"]
+            text += f"{other:>14.1f}{median / other:>8.2f}"
+        out.append(text)
         previous = median
     return out
 
@@ -232,6 +267,8 @@ def main() -> int:
     growth = _script.numbers("growth", FLAGS.growth, 5, 22)
     for size in (FLAGS.log_size, FLAGS.further, *growth):
         parameters().fri_steps(size)
+    if FLAGS.upstream is not None and not os.access(FLAGS.upstream, os.X_OK):
+        raise _script.UsageError(f"--upstream: expected a program, got {FLAGS.upstream!r}")
     require_jax()
     if FLAGS.first_proof_cache is not None:
         _record.setup_jax_cache(FLAGS.first_proof_cache)
@@ -268,6 +305,9 @@ def main() -> int:
         for size in growth:
             progress(f"growth: 2^{size} rows")
             row["growth"].append(warm(size, 5))
+        if FLAGS.upstream is not None:
+            progress("upstream's prover")
+            row["upstream"] = upstream(growth)
     shape = example(5).air.shape((FLAGS.log_size,))
     row["security"] = _script.security_row(parameters().security(shape))
     lines = table(row)

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jaxstark.air import Air, Component, Relation, component, find_violation
+from jaxstark.air import (
+    Air,
+    Component,
+    Relation,
+    component,
+    find_violation,
+    first_row,
+    last_row,
+    row_index,
+)
 from jaxstark.errors import ProofShapeError, ProvingError, VerificationError
 from jaxstark.key import VerifyingKey
 from jaxstark.params import ProofParams
@@ -39,8 +48,11 @@ __all__ = [
     "compile",
     "component",
     "find_violation",
+    "first_row",
+    "last_row",
     "plan",
     "prove",
+    "row_index",
     "verify",
 ]
 

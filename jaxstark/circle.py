@@ -93,9 +93,7 @@ def secure_point(t: QM31) -> SecurePoint:
     """
     square = qm31.sq(t)
     scale = qm31.inv(qm31.add(square, qm31.ONE))
-    return SecurePoint(
-        qm31.mul(qm31.sub(qm31.ONE, square), scale), qm31.mul(qm31.add(t, t), scale)
-    )
+    return SecurePoint(qm31.mul(qm31.sub(qm31.ONE, square), scale), qm31.mul(qm31.add(t, t), scale))
 
 
 def point(index: int) -> Point:
@@ -241,9 +239,7 @@ def shifted_slots(log_trace: int, log_domain: int, rows: int) -> np.ndarray:
     half = 1 << (log_domain - 1)
     step = rows * (1 << (log_domain - log_trace - 1))
     natural = bit_reversal(log_domain).astype(np.int64)
-    moved = np.where(
-        natural < half, (natural + step) % half, half + (natural - half - step) % half
-    )
+    moved = np.where(natural < half, (natural + step) % half, half + (natural - half - step) % half)
     table = bit_reversal(log_domain)[moved]
     table.flags.writeable = False
     return table

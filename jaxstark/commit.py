@@ -53,18 +53,6 @@ def _take(group: Any, order: Any) -> Any:
     return jnp.take(group, order, axis=-1, unique_indices=True, mode="clip")
 
 
-def lift(group: Any, log_domain: int) -> Any:
-    """The lift of evaluations ``[c, 2^k]`` to a domain of size ``2^log_domain``.
-
-    Storage slot s shows slot ``((s >> (d+1)) << 1) | (s & 1)`` with d the size difference: pairs
-    are repeated ``2^d`` times. Protocol section 4.
-    """
-    columns, size = group.shape
-    copies = (1 << log_domain) // size
-    pairs = group.reshape(columns, size // 2, 1, 2)
-    return jnp.broadcast_to(pairs, (columns, size // 2, copies, 2)).reshape(columns, -1)
-
-
 def gather_rows(committed: Committed, positions: np.ndarray, log_domain: int) -> Any:
     """Opened values of every group at leaf positions, with the sibling hashes of their paths.
 

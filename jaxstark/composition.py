@@ -17,10 +17,11 @@ from jaxstark import circle, fft
 from jaxstark.air.definition import Air
 from jaxstark.air.evaluate import logup_rules, run
 from jaxstark.air.felt import Felt
-from jaxstark.commit import Committed, lift, log_size
+from jaxstark.commit import Committed, log_size
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.interaction import decode_elements, decode_public
+from jaxstark.lifting import lift
 from jaxstark.shape import ProofShape, size_groups
 
 # The vanishing polynomial is +-2^15 on the two halves of the domain one size up.

@@ -25,8 +25,9 @@ from jaxstark import circle
 from jaxstark.circle import SecurePoint
 from jaxstark.fields import cm31, m31, qm31
 from jaxstark.fields.cm31 import CM31
-from jaxstark.fields.m31 import LOG_ORDER, P
+from jaxstark.fields.m31 import LOG_ORDER
 from jaxstark.fields.qm31 import QM31
+from jaxstark.lifting import lift
 from jaxstark.shape import size_groups
 
 Layout = tuple[tuple[Any, ...], ...]
@@ -264,15 +265,14 @@ def quotients_from(
     first = 0
     for point, sizes in enumerate(plan.terms):
         numerator: Any = None
-        log_numerator = 0
         for log, terms in sizes:
             factors = [evaluations[t.tree][t.group][t.row] for t in terms]
             part = dot(data.columns[first : first + len(terms)], factors)
             first += len(terms)
             if numerator is not None:
-                part = m31.add(part, lift(numerator, log - log_numerator))
-            numerator, log_numerator = part, log
-        numerator = lift(numerator, plan.log_domain - log_numerator)
+                part = m31.add(part, lift(numerator, log))
+            numerator = part
+        numerator = lift(numerator, plan.log_domain)
         # XLA duplicates what a fusion reads twice: barriers keep every step computed once.
         line = dot(data.slopes[point][None, :], [y], data.constants[point])
         numerator = lax.optimization_barrier(m31.add(numerator, line))
@@ -282,18 +282,6 @@ def quotients_from(
         total = quotient if total is None else qm31.add(total, quotient)
         total = QM31(*lax.optimization_barrier(total))
     return qm31.to_array(total)
-
-
-def lift(values: Any, doublings: int) -> Any:
-    """Columns ``[n, 2^k]`` as seen on the domain of size ``2^(k + doublings)`` (section 4).
-
-    Slot s shows slot ``2 (s >> (doublings + 1)) + (s & 1)``: pairs are repeated.
-    """
-    if doublings == 0:
-        return values
-    n, size = values.shape
-    pairs = values.reshape(n, size // 2, 1, 2)
-    return jnp.broadcast_to(pairs, (n, size // 2, 1 << doublings, 2)).reshape(n, -1)
 
 
 def dot(weights: Any, columns: Sequence[Any], start: Any | None = None) -> Any:
@@ -309,13 +297,7 @@ def dot(weights: Any, columns: Sequence[Any], start: Any | None = None) -> Any:
             term = wide[i] * column.astype(np.uint64)[None, :]
             total = term if total is None else total + term
             if (i + 1) % _LAZY_PRODUCTS == 0:
-                total = _fold64(total)
+                total = m31.fold_wide(total)
             if (i + 1) % _FUSED_COLUMNS == 0:
                 total = lax.optimization_barrier(total)
-        folded = _fold64(_fold64(total)).astype(np.uint32)
-    return m31.canonical(folded)
-
-
-def _fold64(wide: Any) -> Any:
-    """A congruent word: below 2^34 for any 64-bit word, below 2^31 + 8 after a second time."""
-    return (wide & np.uint64(P)) + (wide >> np.uint64(31))
+        return m31.from_wide(total)

@@ -80,6 +80,4 @@ def _prefix_sum(x: Any) -> Any:
     # Fewer than 2^33 words below 2^31: 64-bit sums are exact and are reduced once.
     with jax.enable_x64(True):
         total = jnp.cumsum(x.astype(jnp.uint64))
-        folded = (total & np.uint64(m31.P)) + (total >> np.uint64(31))
-        word = ((folded & np.uint64(m31.P)) + (folded >> np.uint64(31))).astype(jnp.uint32)
-    return m31.canonical(word)
+        return m31.from_wide(total)

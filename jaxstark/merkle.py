@@ -6,7 +6,8 @@ the chaining state is lifted upward. Source: protocol sections 5.1, 5.2 and 8 (p
 
 Two drivers give the same digests. Arrays on a CPU are cut into chunks of fixed width for two
 compiled programs (``blake2s.cpu_compressor``), with NumPy in between, so that a new size compiles
-nothing. Arrays on another device, and tracers, go through one pure function per tree.
+nothing. Arrays on another device, and tracers, go through one pure function per tree; XLA for CPUs
+takes a minute to compile its loops, so leave trees out of programs that are jitted for a CPU.
 """
 
 from __future__ import annotations

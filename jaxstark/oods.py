@@ -22,7 +22,6 @@ from jaxstark.fields.qm31 import QM31
 
 _SUMMANDS = 16  # in one straight-line pass: XLA vectorises it, but not a reduction
 _MIN_LOW_BITS = 6  # the contiguous axis stays long enough for vectors
-_MASK, _SHIFT = np.uint64(m31.P), np.uint64(31)
 
 
 def evaluate_columns(coefficients: Array | np.ndarray, point: SecurePoint) -> Array:
@@ -117,35 +116,27 @@ def _basis_halves(factors: Array | np.ndarray, low_bits: int) -> tuple[QM31, Arr
     return low, high[..., : 1 << (log_size - low_bits)].transpose(1, 0, 2)
 
 
-def _fold(wide: Array) -> Array:
-    """uint64 words to words below 2^34 of the same residue."""
-    return (wide & _MASK) + (wide >> _SHIFT)
-
-
-def _narrow(wide: Array) -> Array:
-    """uint64 words to canonical uint32 words."""
-    return m31.canonical(_fold(_fold(wide)).astype(np.uint32))
-
-
 def _dot(pairs: list[tuple[Array, Array]]) -> Array:
     """The canonical sum of products of canonical words."""
     with jax.enable_x64(True):
         products = [x.astype(np.uint64) * y.astype(np.uint64) for x, y in pairs]
         # Four products, each below 2^62, fit in one word.
-        folded = [_fold(_plain_sum(products[i : i + 4])) for i in range(0, len(products), 4)]
-        return _narrow(_plain_sum(folded))
+        folded = [
+            m31.fold_wide(_plain_sum(products[i : i + 4])) for i in range(0, len(products), 4)
+        ]
+        return m31.from_wide(_plain_sum(folded))
 
 
 def _sum(terms: list[Array]) -> Array:
     """The canonical sum of canonical words."""
     with jax.enable_x64(True):
-        return _narrow(_plain_sum([t.astype(np.uint64) for t in terms]))
+        return m31.from_wide(_plain_sum([t.astype(np.uint64) for t in terms]))
 
 
 def _row_sums(words: Array) -> Array:
     """Canonical sums along the last axis."""
     with jax.enable_x64(True):
-        return _narrow(jnp.sum(words.astype(np.uint64), axis=-1))
+        return m31.from_wide(jnp.sum(words.astype(np.uint64), axis=-1))
 
 
 def _plain_sum(terms: list[Array]) -> Array:

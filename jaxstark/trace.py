@@ -101,6 +101,4 @@ def _check_component(title: str, table: Mapping[str, Any]) -> None:
         length = rows
         largest = int(column.max())
         if largest >= m31.P:
-            raise ValueError(
-                f"{title}, column {name}: expected words below {m31.P}, got {largest}"
-            )
+            raise ValueError(f"{title}, column {name}: expected words below {m31.P}, got {largest}")

@@ -128,9 +128,7 @@ def test_gpu_that_jax_ignores_is_pointed_out(monkeypatch, driver):
     pytest.importorskip("jax")
     monkeypatch.setenv("JAX_PLATFORMS", "")
     (advice,) = doctor.diagnose().advice
-    assert advice == (
-        "a GPU is present but JAX does not use it: pip install 'jaxstark[cuda12]'"
-    )
+    assert advice == ("a GPU is present but JAX does not use it: pip install 'jaxstark[cuda12]'")
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     (advice,) = doctor.diagnose().advice
     assert "unset it" in advice

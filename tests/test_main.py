@@ -49,7 +49,7 @@ def test_verify_rejects_a_changed_nonce(golden, capsys):
     before, mark, after = text.partition('"proof_of_work":')
     assert mark
     nonce = after.split(",")[0].split("}")[0]
-    Path(golden[0]).write_text(f"{before}{mark}{int(nonce) + 1}{after[len(nonce):]}")
+    Path(golden[0]).write_text(f"{before}{mark}{int(nonce) + 1}{after[len(nonce) :]}")
     assert main(["verify", *golden, "--insecure"]) == REJECTED
     assert one_sentence(capsys).startswith("rejected: ")
 

@@ -78,9 +78,7 @@ def test_commit_equals_reference(spec):
     assert merkle.root_bytes(merkle.commit(groups)) != merkle.root_bytes(tree)
 
 
-@pytest.mark.parametrize(
-    "spec", [[(1, 0)], [(2, 1), (15, 3)], [(20, 2), (3, 5)], [(33, 5)]], ids=str
-)
+@pytest.mark.parametrize("spec", [[(2, 1), (15, 3)], [(20, 2), (13, 5)]], ids=str)
 def test_pure_form_equals_reference(spec, monkeypatch):
     """The form for other devices, with steps so small that every loop turns several times."""
     monkeypatch.setattr(merkle, "_STEP_LANES", (16, 8, 4))
@@ -104,7 +102,7 @@ def test_commit_values_packs_value_by_value(log_size, pack_log):
     rows = values.T.reshape(1 << (log_size - pack_log), 4 << pack_log)
     want = reference(rows)
     check_tree(merkle.commit_values(jnp.asarray(values), pack_log), want)
-    if log_size > pack_log:
+    if log_size > 2:
         other = merkle.commit_values(values, 2 - pack_log)
         assert merkle.root_bytes(other) != want[0][0]
 
@@ -175,17 +173,16 @@ def test_values_must_fill_a_leaf(shape, pack_log):
         merkle.commit_values(np.zeros(shape, np.uint32), pack_log)
 
 
-def test_a_new_size_compiles_no_compression():
-    blake2s.cpu_compressor(blake2s.WIDE), blake2s.cpu_compressor(blake2s.NARROW)
-    before = blake2s.cpu_compressor.cache_info().misses
-    with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
-        compiled: list[str] = []
-        patch.setattr("logging.Logger.warning", lambda _, text, *rest, **__: compiled.append(text))
+def test_a_new_size_compiles_nothing(caplog):
+    for lanes in (blake2s.WIDE, blake2s.NARROW):
+        blake2s.cpu_compressor(lanes)
+    with jax.log_compiles():
         for spec in ([(7, 12)], [(2, 3), (21, 13)]):
             merkle.commit(columns_of(spec))
         merkle.commit_values(columns_of([(4, 11)])[0], 2)
-    assert blake2s.cpu_compressor.cache_info().misses == before
-    assert not [text for text in compiled if "ompil" in text]
+        assert not [r for r in caplog.records if "ompil" in r.getMessage()]
+        jax.jit(lambda x: x + np.uint32(12345))(np.zeros(3, np.uint32))
+        assert [r for r in caplog.records if "ompil" in r.getMessage()]
 
 
 def test_stwo_lifted_merkle_root(vectors):

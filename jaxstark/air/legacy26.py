@@ -14,11 +14,11 @@ import numpy as np
 from jaxstark.air.definition import Air, component
 from jaxstark.fields import m31
 
-COLUMNS: list[str] = (
+COLUMNS: tuple[str, ...] = tuple(
     "pc_curr reg0_curr reg1_curr pc_next reg0_next reg1_next opcode src1_val src2_val result one "
     "is_add is_sub is_mul is_load_imm product is_load is_store mem_addr mem_val "
-    "dst_b0 dst_b1 dst_b2 dst_b3 dst_b4 dst_idx"
-).split()
+    "dst_b0 dst_b1 dst_b2 dst_b3 dst_b4 dst_idx".split()
+)
 # Columns that no constraint reads: part of why the AIR proves nothing.
 UNCONSTRAINED = ("reg0_curr", "reg1_curr", "reg1_next", "opcode", "mem_addr")
 MIN_LOG_SIZE = 6

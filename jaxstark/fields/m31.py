@@ -43,6 +43,16 @@ def canonical(a: M31) -> M31:
     return _reduce(_reduce((a & DTYPE(P)) + (a >> DTYPE(31))))
 
 
+def fold_wide(wide: Any) -> Any:
+    """A congruent word below 2^34 for any uint64 word (NumPy, or JAX in 64-bit mode)."""
+    return (wide & np.uint64(P)) + (wide >> np.uint64(31))
+
+
+def from_wide(wide: Any) -> M31:
+    """Canonical uint32 words from uint64 words (NumPy, or JAX in 64-bit mode)."""
+    return canonical(fold_wide(fold_wide(wide)).astype(DTYPE))
+
+
 def add(a: M31, b: M31) -> M31:
     """``a + b``."""
     if isinstance(a, int) and isinstance(b, int):

@@ -80,7 +80,7 @@ def compress(
     state: Words,
     message: Words,
     counter: Any,
-    final: bool,
+    final: Any,
     barrier: Callable[[Words], Words] = lambda words: words,
 ) -> Words:
     """One compression of a 64-byte block.
@@ -90,8 +90,7 @@ def compress(
       message: 16 uint32 arrays, the block, zero-filled after the last byte of the input.
       counter: input bytes up to the end of this block (zero fill not counted): an int below
         2^64, or a uint32 array that holds it when it is below 2^32.
-      final: whether this is the last block; a uint32 array with words 0 or ``2^32 - 1`` if this
-        is data.
+      final: whether this is the last block: a bool, or a uint32 array of words 0 or ``2^32 - 1``.
       barrier: applied to the 16 working words after each half round. XLA callers pass
         ``lax.optimization_barrier``: without it XLA copies producers into every consumer.
 

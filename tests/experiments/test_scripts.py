@@ -81,6 +81,7 @@ BAD = {
     "plot_absent": ("plot", ["--input=absent.jsonl"], "absent.jsonl"),
     "plot_out": ("plot", ["--input=absent.jsonl", "--out=plot.doc"], "plot.doc"),
     "bench_size": ("bench_cpu", ["--growth=4"], "growth"),
+    "bench_upstream": ("bench_cpu", ["--upstream=/no/such/program"], "upstream"),
     "bench_repeat": ("bench_cpu", ["--repeat=1"], "repeat"),
 }
 

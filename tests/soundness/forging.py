@@ -25,7 +25,8 @@ PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=20, fold_step=2, log_la
 
 def forge(trace: Trace, key: VerifyingKey, log_sizes: Sequence[int] | None = None) -> Proof:
     """A proof for ``key`` without any check; ``log_sizes``: the sizes that the prover works with,
-    if they are not those of the key."""
+    if they are not those of the key.
+    """
     shape = trace.air.shape(log_sizes or key.log_sizes, trace.public_values)
     proof = prover._run(trace, shape, key, prover._Clock(None), check=False)
     sampled = tuple(tuple(map(tuple, tree)) for tree in proof.stark.sampled_values)

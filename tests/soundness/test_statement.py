@@ -49,7 +49,9 @@ def test_t1_every_word_of_every_public_value_is_bound(name):
                 verify(item, public=dict(item.public, **{vector: length}))
     assert count >= 6
     names = list(item.public)
-    swapped = dict(item.public, **{names[0]: item.public[names[1]], names[1]: item.public[names[0]]})
+    swapped = dict(
+        item.public, **{names[0]: item.public[names[1]], names[1]: item.public[names[0]]}
+    )
     with pytest.raises((VerificationError, ValueError)):
         verify(item, public=swapped)
     for wrong in ({}, {names[0]: item.public[names[0]]}, dict(item.public, more=[1])):
@@ -82,7 +84,7 @@ def test_t1_a_claim_of_the_keys_values_does_not_help():
     key = replace(item.key, preprocessed_root=bytes(32))
     commitments = (bytes(32), *item.proof.stark.commitments[1:])
     proof = replace(item.proof, stark=replace(item.proof.stark, commitments=commitments))
-    assert rejected(proof, key, item.public) == "logup"
+    assert rejected(proof, key, item.public) == "oods"
 
 
 def renamed(air: Air, name: str) -> Air:
@@ -94,7 +96,7 @@ def test_t1_the_air_id_is_bound():
     air = renamed(item.key.definition, "range_sum/5b")
     key = replace(item.key, air=air.name, definition=air)
     assert rejected(item.proof, key, item.public) == "key"
-    assert rejected(replace(item.proof, air=air.name), key, item.public) == "logup"
+    assert rejected(replace(item.proof, air=air.name), key, item.public) == "oods"
     with pytest.raises(ValueError, match="AIR: expected"):
         jaxstark.verify(item.proof, item.key, item.public, air=air, insecure=True)
     with pytest.raises(ValueError, match="AIR id: expected one of"):
@@ -133,17 +135,14 @@ def test_t6_parameters_out_of_bounds_are_rejected_on_both_sides(field, value):
 
 @pytest.mark.parametrize("field", ["log_blowup", "n_queries", "fold_step"])
 def test_t6_no_blowup_no_queries_no_fold(field):
-    """Even a parameter object that was made around its checks is of no use."""
     item = golden("range_sum")
+    with pytest.raises(ValueError, match=f"{field}: expected an int in 1"):
+        replace(item.key.params, **{field: 0})
+    # Even a parameter object that was made around its checks does not pass for the key's.
     weak = replace(item.key.params)
     object.__setattr__(weak, field, 0)
-    trace, log_sizes = CASES["range_sum"].example()
-    with pytest.raises((ValueError, ZeroDivisionError)):
-        jaxstark.prove(trace, params=replace(weak), insecure=True)
     proof = replace(item.proof, stark=replace(item.proof.stark, params=weak))
     assert rejected(proof, item.key, item.public) == "key"
-    with pytest.raises(ValueError):
-        Proof.from_json(item.text.replace('"log_blowup_factor":1', '"log_blowup_factor":0'))
 
 
 def test_t6_minimum_security_is_the_verifiers_and_not_the_proofs():
@@ -215,12 +214,8 @@ def cheats():
     bits, log_size = 5, 6
     columns, public = range_sum_trace(log_size, bits, seed=9)
     value = columns["sum"]["value"].astype(np.uint64)
+    value[value == 31] = 30  # the last row of the forged table holds another word
     value[3] = 1_000_003
-    total = (np.cumsum(value) % np.uint64(P)).astype(np.uint32)
-    counts = np.bincount(np.delete(value, 3).astype(np.int64), minlength=1 << bits)
-    counts[-1] = 0
-    # The last row of the table now holds the forged word; 31 is out of the table.
-    value[(value == 31)] = 30
     total = (np.cumsum(value) % np.uint64(P)).astype(np.uint32)
     table = wider_table(bits)
     counts = np.array([(value == t).sum() for t in table], np.uint32)

@@ -171,3 +171,61 @@ fn expect(stage: &'static str, what: &str, expected: &str, got: &str) -> Result<
         format!("{what}: expected {expected:?}, got {got:?}")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(value: serde_json::Value) -> Result<Vec<Vec<BaseField>>, Reject> {
+        let given = value.as_object().expect("an object");
+        parse_public(&[("start", 1), ("result", 2)], given)
+    }
+
+    #[test]
+    fn public_values_need_names_order_lengths_and_range() {
+        let vectors = parse(json!({"start": [7], "result": [0, P - 1]})).unwrap();
+        assert_eq!(vectors[1][1].0, P - 1);
+        for wrong in [
+            json!({}),
+            json!({"start": [7]}),
+            json!({"result": [0, 1], "start": [7]}),
+            json!({"start": [7], "result": [0, 1], "more": []}),
+            json!({"start": [7], "result": [0]}),
+            json!({"start": [P], "result": [0, 1]}),
+            json!({"start": [1.0], "result": [0, 1]}),
+            json!({"start": 7, "result": [0, 1]}),
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().stage, "public values");
+        }
+    }
+
+    #[test]
+    fn keys_out_of_range_are_rejected() {
+        let key = json!({
+            "format": KEY_FORMAT, "profile": PROFILE, "air": "legacy26", "log_sizes": [6],
+            "preprocessed_root": "00".repeat(32),
+            "config": {"pow_bits": 5, "log_blowup_factor": 1, "log_last_layer_degree_bound": 0,
+                "n_queries": 3, "fold_step": 1},
+        });
+        assert!(Key::from_json(&key.to_string()).is_ok());
+        for (pointer, value) in [
+            ("/format", json!("jaxstark-key/2")),
+            ("/profile", json!("stwo-3")),
+            ("/preprocessed_root", json!("00")),
+            ("/preprocessed_root", json!("zz".repeat(32))),
+            ("/log_sizes", json!([-1])),
+            ("/config/log_blowup_factor", json!(0)),
+            ("/config/log_blowup_factor", json!(17)),
+            ("/config/log_last_layer_degree_bound", json!(11)),
+            ("/config/fold_step", json!(0)),
+            ("/config", json!({})),
+        ] {
+            let mut wrong = key.clone();
+            *wrong.pointer_mut(pointer).expect("a member of the key") = value;
+            let error = Key::from_json(&wrong.to_string()).unwrap_err();
+            assert_eq!(error.stage, "key", "{pointer}");
+        }
+    }
+}

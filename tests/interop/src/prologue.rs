@@ -57,3 +57,35 @@ pub fn draw_relations(channel: &mut impl Channel, n_relations: usize) -> Vec<Rel
 fn length(n: usize) -> u32 {
     u32::try_from(n).expect("lengths fit a word")
 }
+
+#[cfg(test)]
+mod tests {
+    use stwo::core::channel::Blake2sChannel;
+    use stwo::core::fri::FriConfig;
+
+    use super::*;
+
+    #[test]
+    fn encoding_has_a_length_and_zero_padding() {
+        assert_eq!(encode(b""), [0]);
+        assert_eq!(encode(b"abcd"), [4, 0x6463_6261]);
+        assert_eq!(encode(b"abcde"), [5, 0x6463_6261, 0x65]);
+    }
+
+    /// The digest was computed from the words alone, with another BLAKE2s.
+    #[test]
+    fn statement_digest() {
+        let config = PcsConfig {
+            pow_bits: 10,
+            fri_config: FriConfig::new(1, 2, 30, 4),
+            lifting_log_size: None,
+        };
+        let felts = |words: [u32; 2]| words.map(BaseField::from).to_vec();
+        let public = [felts([1, 2]), felts([257, 130])];
+        let mut channel = Blake2sChannel::default();
+        bind_statement(&mut channel, "state_machine", &config, &[8, 7], &public);
+        assert_eq!(channel.digest().to_string(), DIGEST);
+    }
+
+    const DIGEST: &str = "fbe344e643b63d47b239862f6cd2a948291250047a9c9dd05107c211b797939d";
+}

@@ -61,3 +61,17 @@ fn panic_message(payload: &(dyn Any + Send)) -> String {
         "no message".to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_rejection_on_one_line() {
+        let result: Result<(), _> = guarded(|| panic!("two\n  lines {}", 1));
+        assert_eq!(result.unwrap_err().to_string(), "panic: two lines 1");
+        let result: Result<(), _> = guarded(|| panic!("fixed"));
+        assert_eq!(result.unwrap_err().message, "fixed");
+        assert!(guarded(|| Ok(())).is_ok());
+    }
+}

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use jaxstark_interop::format::{Config, Key, KEY_FORMAT, PROFILE};
+use jaxstark_interop::format::Config;
 use jaxstark_interop::verifier::verify;
 use serde::Serialize;
 
 use crate::case::Case;
-use crate::prove::{prove, Setup, Stored};
+use crate::prove::{key, prove, Setup, Stored};
 
 pub struct Options {
     runs: usize,
@@ -69,15 +69,7 @@ pub fn bench(case: &Case, options: &Options) -> Result<Timing, String> {
         }
     }
     let proof = proof.expect("at least one run");
-    let key = Key {
-        format: KEY_FORMAT.into(),
-        profile: PROFILE.into(),
-        air: case.air.clone(),
-        log_sizes: case.log_sizes.clone(),
-        preprocessed_root: hex::encode(proof.stark_proof.commitments[0].0),
-        config: case.config,
-    };
-    verify(&key, &trace.public, proof).map_err(|error| error.to_string())?;
+    verify(&key(case, &proof), &trace.public, proof).map_err(|error| error.to_string())?;
     let mut sorted = runs_s.clone();
     sorted.sort_by(f64::total_cmp);
     Ok(Timing {

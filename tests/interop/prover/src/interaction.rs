@@ -22,13 +22,17 @@ pub struct Rows<'a> {
     pub preprocessed: BTreeMap<&'a str, &'a [BaseField]>,
 }
 
-/// Interaction columns in row order and their claimed sum; `None` without lookups.
+/// The LogUp columns of a component.
+pub struct Interaction {
+    /// In row order, four coordinates for each batch of lookups.
+    pub columns: Vec<Vec<BaseField>>,
+    pub claimed: SecureField,
+}
+
+/// The interaction of a component; `None` without lookups.
 ///
 /// Fails on the first row that breaks a constraint, which upstream's prover cannot name.
-pub fn interaction(
-    eval: &Eval,
-    rows: &Rows<'_>,
-) -> Result<Option<(Vec<Vec<BaseField>>, SecureField)>, String> {
+pub fn interaction(eval: &Eval, rows: &Rows<'_>) -> Result<Option<Interaction>, String> {
     let n_rows = 1 << eval.log_size;
     let (mut numerators, mut denominators, mut n_batches) = (vec![], vec![], 0);
     for row in 0..n_rows {
@@ -74,7 +78,10 @@ pub fn interaction(
         (0..SECURE_EXTENSION_DEGREE)
             .map(|i| column.iter().map(|value| value.to_m31_array()[i]).collect())
     });
-    Ok(Some((coordinates.collect(), claimed)))
+    Ok(Some(Interaction {
+        columns: coordinates.collect(),
+        claimed,
+    }))
 }
 
 /// Evaluates one row: keeps the lookups, notes the first constraint that does not hold.

@@ -90,14 +90,7 @@ pub fn golden(case: &Case, with_trace: bool) -> Result<Golden, String> {
     let (instance, trace) = case.load()?;
     let setup = Setup::new(&instance, false);
     let proof = prove(&instance, &trace, Stored::new(&trace), &setup)?;
-    let key = Key {
-        format: KEY_FORMAT.into(),
-        profile: PROFILE.into(),
-        air: case.air.clone(),
-        log_sizes: case.log_sizes.clone(),
-        preprocessed_root: hex::encode(proof.stark_proof.commitments[0].0),
-        config: case.config,
-    };
+    let key = key(case, &proof);
     verify(&key, &trace.public, proof.clone()).map_err(|error| error.to_string())?;
     Ok(Golden {
         name: case.name.clone().unwrap_or_else(|| case.air.clone()),
@@ -106,6 +99,18 @@ pub fn golden(case: &Case, with_trace: bool) -> Result<Golden, String> {
         proof,
         trace: with_trace.then(|| trace.to_file(&instance.description)),
     })
+}
+
+/// The key of a case; its root is taken from a proof of ours.
+pub fn key(case: &Case, proof: &ProofFile) -> Key {
+    Key {
+        format: KEY_FORMAT.into(),
+        profile: PROFILE.into(),
+        air: case.air.clone(),
+        log_sizes: case.log_sizes.clone(),
+        preprocessed_root: hex::encode(proof.stark_proof.commitments[0].0),
+        config: case.config,
+    }
 }
 
 /// The same steps as the verifier's, on the prover's side.
@@ -139,13 +144,11 @@ pub fn prove(
         relations = draw_relations(channel, instance.description.n_relations);
         let mut tree = vec![];
         for (index, component) in instance.components(&relations, &claims).iter().enumerate() {
-            let Some((columns, claimed)) = interaction(component, &rows(instance, trace, index))?
-            else {
-                continue;
-            };
-            tree.extend(columns.iter().map(|column| stored(column)));
-            claims[index] = claimed;
-            claimed_sums.push(claimed);
+            let made = interaction(component, &rows(instance, trace, index))?;
+            let Some(made) = made else { continue };
+            tree.extend(made.columns.iter().map(|column| stored(column)));
+            claims[index] = made.claimed;
+            claimed_sums.push(made.claimed);
         }
         channel.mix_felts(&claimed_sums);
         let mut builder = scheme.tree_builder();

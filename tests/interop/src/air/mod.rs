@@ -166,3 +166,38 @@ fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
     let value = text.parse().ok()?;
     (range.contains(&value) && value.to_string() == text).then_some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn only_canonical_ids_resolve() {
+        for id in [
+            "wide_fibonacci/26",
+            "plonk/fibonacci/5",
+            "plonk/other",
+            "state_machine",
+            "legacy26",
+            "range_sum/8",
+        ] {
+            let description = resolve(id).expect(id).description();
+            assert!(!description.components.is_empty(), "{id}");
+        }
+        for id in [
+            "",
+            "fibonacci",
+            "wide_fibonacci",
+            "wide_fibonacci/2",
+            "wide_fibonacci/026",
+            "wide_fibonacci/+26",
+            "wide_fibonacci/26/",
+            "plonk",
+            "plonk/fibonacci/0",
+            "legacy26/1",
+            "range_sum/25",
+        ] {
+            assert!(resolve(id).is_none(), "{id}");
+        }
+    }
+}

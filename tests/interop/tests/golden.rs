@@ -1,0 +1,139 @@
+//! Proofs of upstream's own prover: accepted as they are, rejected after any change.
+
+use jaxstark_interop::batch::{verify_line, Outcome};
+use jaxstark_interop::reject::silence_panics;
+use serde_json::{json, Value};
+
+const STRIDE: usize = 61;
+
+fn cases() -> Vec<Value> {
+    include_str!("../golden/proofs.jsonl")
+        .lines()
+        .map(|line| {
+            let mut case: Value = serde_json::from_str(line).expect("golden JSON");
+            let members = case.as_object_mut().expect("an object");
+            members.retain(|name, _| name != "columns" && name != "preprocessed");
+            case
+        })
+        .collect()
+}
+
+fn verify(case: &Value) -> Outcome {
+    verify_line(case.to_string().as_bytes())
+}
+
+fn assert_rejected(case: &Value, what: &str) {
+    let outcome = verify(case);
+    assert!(!outcome.accepted, "{}: accepted {what}", case["name"]);
+    assert!(outcome.error.is_some());
+}
+
+/// JSON pointers of all numbers, or of all arrays, below a value.
+fn pointers(value: &Value, at: &str, arrays: bool, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            if arrays {
+                found.push(at.to_owned());
+            }
+            for (i, item) in items.iter().enumerate() {
+                pointers(item, &format!("{at}/{i}"), arrays, found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                pointers(member, &format!("{at}/{name}"), arrays, found);
+            }
+        }
+        Value::Number(_) if !arrays => found.push(at.to_owned()),
+        _ => {}
+    }
+}
+
+#[test]
+fn accepts_golden_proofs() {
+    for case in cases() {
+        let outcome = verify(&case);
+        assert_eq!(outcome.name.as_deref(), case["name"].as_str());
+        assert!(outcome.accepted, "{outcome:?}");
+    }
+}
+
+#[test]
+fn rejects_changed_numbers() {
+    silence_panics();
+    for case in cases() {
+        let mut found = vec![];
+        pointers(&case["proof"], "/proof", false, &mut found);
+        for (i, pointer) in found.iter().enumerate().step_by(STRIDE) {
+            let mut changed = case.clone();
+            let number = changed.pointer_mut(pointer).expect("a number");
+            let old = number.as_u64().expect("unsigned");
+            // The second change keeps the value mod p: field elements have one spelling.
+            *number = match i % 2 {
+                0 => json!(old ^ 1),
+                _ => json!(old + 0x7fff_ffff),
+            };
+            assert_rejected(&changed, pointer);
+        }
+    }
+}
+
+#[test]
+fn rejects_changed_lengths() {
+    silence_panics();
+    for case in cases() {
+        let mut found = vec![];
+        pointers(&case["proof"], "/proof", true, &mut found);
+        let inner = found
+            .iter()
+            .filter(|pointer| !pointer.contains("commitment"));
+        for pointer in inner.step_by(STRIDE / 10) {
+            let mut changed = case.clone();
+            let array = changed.pointer_mut(pointer).and_then(Value::as_array_mut);
+            let array = array.expect("an array");
+            let Some(last) = array.pop() else { continue };
+            assert_rejected(&changed, pointer);
+
+            let array = changed.pointer_mut(pointer).and_then(Value::as_array_mut);
+            array.expect("an array").extend([last.clone(), last]);
+            assert_rejected(&changed, pointer);
+        }
+    }
+}
+
+#[test]
+fn rejects_other_statements() {
+    silence_panics();
+    for case in cases() {
+        for (pointer, value) in [
+            ("/key/air", json!("wide_fibonacci/4")),
+            ("/key/log_sizes/0", json!(8)),
+            ("/key/log_sizes", json!([])),
+            ("/key/preprocessed_root", json!("00".repeat(32))),
+            ("/key/config/n_queries", json!(2)),
+            ("/key/config/pow_bits", json!(4)),
+            ("/public_values", json!({"other": [1]})),
+        ] {
+            let mut changed = case.clone();
+            *changed.pointer_mut(pointer).expect("a member") = value;
+            assert_rejected(&changed, pointer);
+        }
+        let mut found = vec![];
+        pointers(&case["public_values"], "/public_values", false, &mut found);
+        for pointer in found {
+            let mut changed = case.clone();
+            let number = changed.pointer_mut(&pointer).expect("a number");
+            *number = json!(number.as_u64().expect("unsigned") ^ 1);
+            assert_rejected(&changed, &pointer);
+        }
+    }
+}
+
+/// Upstream takes any witness for a tree without columns. It proves nothing and changes nothing,
+/// but it means that a proof's bytes are not unique there.
+#[test]
+fn upstream_ignores_the_witness_of_an_empty_tree() {
+    let mut case = cases().swap_remove(0);
+    case["proof"]["stark_proof"]["decommitments"][0]["hash_witness"] = json!([vec![0; 32]]);
+    assert!(verify(&case).accepted);
+}

@@ -99,9 +99,9 @@ jax-floor: $(FLOOR_VENV)/.stamp ## tests marked floor, with the oldest supported
 	  $(FLOOR_VENV)/bin/python -m pytest -n $(WORKERS) --dist=worksteal -m floor $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.stamp-run ## CPU timings as JSON lines
+bench: $(VENV)/.stamp-run ## CPU timings as a table and JSON
 	@mkdir -p out
-	@$(PY) experiments/bench.py --out=out/bench.jsonl $(ARGS)
+	@$(PY) experiments/bench_cpu.py --out=out/bench_cpu.json $(ARGS)
 
 .PHONY: doctor
 doctor: $(VENV)/.stamp-run ## what this machine has, and what to install

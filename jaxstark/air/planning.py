@@ -115,6 +115,8 @@ def _preprocessed_sizes(air: Air, sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 def check_params(air: Air, shape: ProofShape, params: ProofParams) -> None:
     """``ValueError`` unless these parameters can prove this shape."""
+    if not isinstance(params, ProofParams):
+        raise ValueError(f"params: expected ProofParams, got {type(params).__name__}")
     smallest = params.fold_step + params.log_last_layer
     for comp, k in zip(air.components, shape.log_sizes, strict=True):
         if k < smallest:

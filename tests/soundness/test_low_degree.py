@@ -14,8 +14,7 @@ from jaxstark import merkle, prover
 from jaxstark.commit import Committed
 from jaxstark.fields.m31 import P
 from jaxstark.params import ProofParams
-from jaxstark.trace import Trace
-from tests.golden.cases import CASES, golden
+from tests.golden.cases import CASES
 from tests.soundness.forging import PARAMS, forge, key_of, rejected
 
 cheats = importlib.import_module("_soundness")
@@ -83,8 +82,8 @@ def test_t8_a_random_column_in_a_whole_proof_is_rejected(name, monkeypatch):
         jaxstark.prove(trace, params=PARAMS, insecure=True)
 
 
-def test_t8_a_column_of_twice_the_degree_is_rejected(monkeypatch):
-    """A polynomial of degree up to 2^(L+1): low on the domain's scale, yet too high."""
+def test_t8_a_composition_of_too_high_degree_is_rejected(monkeypatch):
+    """Honest samples of honest polynomials, but other values under the root."""
     trace, log_sizes = replace(CASES["wide_fibonacci"], log_size=5).example()
     key = key_of(trace.air, log_sizes)
     commit = prover.commit_coefficients
@@ -92,17 +91,9 @@ def test_t8_a_column_of_twice_the_degree_is_rejected(monkeypatch):
     def commit_high(groups, log_blowup):
         committed = commit(groups, log_blowup)
         high = np.array(committed.evaluations[0])
-        # All values of the largest basis function at blow-up 2 are +-1 times another's.
         high[:, ::2] = (high[:, ::2].astype(np.uint64) + 1) % P
         evaluations = (prover.jnp.asarray(high),)
         return Committed(committed.coefficients, evaluations, merkle.commit(evaluations))
 
     monkeypatch.setattr(prover, "commit_coefficients", commit_high)
     assert rejected(forge(trace, key), key, {}) == "fri"
-
-
-def test_golden_columns_are_what_the_key_says():
-    """Guards the helpers above: the key of a forged shape is the one of an honest prover."""
-    item = golden("range_sum")
-    trace, log_sizes = CASES["range_sum"].example()
-    assert isinstance(trace, Trace) and item.key == trace.air.setup(log_sizes, item.key.params)

@@ -129,6 +129,18 @@ fn rejects_other_statements() {
     }
 }
 
+/// Holds in release builds because their profile checks for overflow.
+#[test]
+fn rejects_a_last_layer_size_that_wraps() {
+    silence_panics();
+    for mut case in cases() {
+        let size = "/proof/stark_proof/fri_proof/last_layer_poly/log_size";
+        let size = case.pointer_mut(size).expect("a number");
+        *size = json!(size.as_u64().expect("unsigned") + 64);
+        assert_rejected(&case, "a last layer of another size");
+    }
+}
+
 /// Upstream takes any witness for a tree without columns. It proves nothing and changes nothing,
 /// but it means that a proof's bytes are not unique there.
 #[test]

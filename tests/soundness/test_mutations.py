@@ -167,10 +167,10 @@ def test_t26_two_thousand_mutations_are_rejected(form):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 @pytest.mark.parametrize("form", ["bytes", "text", "json", "felts"])
-def test_t26_a_hundred_thousand_mutations_are_rejected(form, part, record_property):
-    """Together 100,000; part p starts at seed 10^6 (p + 1)."""
+def test_t26_a_hundred_thousand_mutations_are_rejected(form, part):
+    """Together 100,000; part p starts at seed 10^6 (p + 1). ``-rP`` shows the outcomes."""
     found = run(form, 1_000_000 * (part + 1), 6250)
-    record_property("outcomes", dict(found))
+    print(form, part, sorted(found.items()))
     assert sum(found.values()) - found["same"] == 6250
 
 

@@ -1,0 +1,184 @@
+"""The launcher: the only module that names the interface of Pallas for Mosaic GPU.
+
+Kernels use Lane semantics, where one warpgroup of 128 threads runs a block and an array of 128
+words puts one word into each thread. The launcher fixes what all kernels share: the lowering, a
+grid that is flat for CUDA, and the interpreter that runs a kernel on a CPU to check its values.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+LANES = 128
+# CUDA's limit for axis x of a grid. It is 65,535 for y and z, which stay at 1.
+MAX_BLOCKS = (1 << 31) - 1
+
+Ref = Any
+Array = Any
+Body = Callable[..., None]
+
+
+def launch(
+    body: Body,
+    out: Any,
+    *,
+    grid: Sequence[int],
+    scratch: Sequence[Any] = (),
+    barriers: bool = True,
+    interpret: bool = False,
+) -> Callable[..., Any]:
+    """A function of device arrays that runs ``body`` once for each point of ``grid``.
+
+    Args:
+      body: called with the point of the grid, a tuple of int32 scalars, then the references of
+        inputs, outputs and scratch memory.
+      out: ``jax.ShapeDtypeStruct`` of the output, or a list of them.
+      grid: any number of axes, the last one fastest. They become one axis x of CUDA, whose other
+        axes have limits that the lowering does not check. ``jax.vmap`` of the result would use
+        them: give a batch its own axis of ``grid`` instead.
+      scratch: shared memory of a block, from ``shared``.
+      barriers: keep the barriers that are put around every store by default. Without them a
+        kernel whose threads exchange words through shared memory must call ``sync`` itself.
+      interpret: run on the CPU, slowly; for tests of values. The interpreter accepts more than
+        the compiler does, so a kernel must be lowered for CUDA too.
+
+    Raises ``ValueError`` for a grid that is empty or too large for CUDA.
+    """
+    sizes = tuple(int(size) for size in grid)
+    blocks = math.prod(sizes)
+    if min(sizes, default=0) < 1 or blocks > MAX_BLOCKS:
+        raise ValueError(f"grid: expected 1 to {MAX_BLOCKS} blocks, got {sizes}")
+
+    def flat_body(*refs: Ref) -> None:
+        body(_point(lax.axis_index("block"), sizes), *refs)
+
+    options: dict[str, Any] = {}
+    if interpret:
+        options["interpret"] = plgpu.InterpretGPUParams()
+    return plgpu.kernel(
+        flat_body,
+        out_type=out,
+        grid=(blocks,),
+        grid_names=("block",),
+        scratch_types=tuple(scratch),
+        compiler_params=plgpu.CompilerParams(
+            lowering_semantics=plgpu.LoweringSemantics.Lane,
+            unsafe_no_auto_barriers=not barriers,
+        ),
+        **options,
+    )
+
+
+def _point(index: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
+    """Coordinates of a flat index, last axis fastest."""
+    point = []
+    for size in reversed(sizes[1:]):
+        point.append(lax.rem(index, np.int32(size)))
+        index = lax.div(index, np.int32(size))
+    return (index, *reversed(point))
+
+
+def half_round_barrier(interpret: bool) -> Callable[[Any], Any]:
+    """What keeps long straight-line code apart: nothing in a compiled kernel, XLA's under XLA."""
+    return lax.optimization_barrier if interpret else lambda words: words
+
+
+def shared(shape: tuple[int, ...], dtype: Any = np.uint32) -> Any:
+    """Shared memory of a block, for ``scratch``."""
+    return plgpu.SMEM(shape, jnp.dtype(dtype))
+
+
+def sync() -> None:
+    """Wait until all threads of the block got here; their stores to shared memory are visible."""
+    plgpu.commit_smem()
+
+
+def load(ref: Ref, *index: Any) -> Array:
+    """A vector of a multiple of 128 words; strides in ``index`` are welcome."""
+    view = ref.at[index]
+    return plgpu.load(view, layout=_strided(_size(view)))
+
+
+def store(ref: Ref, value: Array, *index: Any) -> None:
+    """Store a vector of a multiple of 128 words."""
+    ref[index] = value
+
+
+def constant(word: int, lanes: int = LANES) -> Array:
+    """A uint32 vector of one word, as a loop may carry it."""
+    return plgpu.layout_cast(jnp.full((lanes,), word, np.uint32), _strided(lanes))
+
+
+def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tuple, n: int) -> None:
+    """Copy ``[n, 2]`` words of shared to global memory, where ``2 n`` is a power of two below 128.
+
+    All threads of the block take part; more than one thread may write a word, with one value.
+    """
+    layout = plgpu.Layout.TILED(
+        plgpu.Tiling(((n, 2), (1, 2))),
+        warp_dims=(plgpu.Replicated(4),),
+        lane_dims=(-4,) if n == 32 else (-4, plgpu.Replicated(32 // n)),
+        vector_dim=-1,
+    )
+    value = plgpu.load(source.at[source_index], layout=layout, optimized=False)
+    plgpu.store(target.at[target_index], value, optimized=False)
+
+
+def _strided(lanes: int) -> Any:
+    return plgpu.Layout.WG_STRIDED((lanes,), vec_size=lanes // LANES)
+
+
+def _size(view: Any) -> int:
+    return math.prod(view.shape)
+
+
+@functools.cache
+def supported() -> tuple[bool, str]:
+    """Whether the default GPU runs these kernels, and what was found; never raises.
+
+    Decided by compiling and running one small kernel that uses global and shared memory, so that
+    a GPU nobody tried is not refused by name. The answer is kept for the process.
+    """
+    try:
+        device = jax.devices("gpu")[0]
+    except Exception as error:  # noqa: BLE001
+        return False, f"JAX finds no GPU: {_first_line(error)}"
+    name = f"{device.device_kind} with JAX {jax.__version__}"
+    try:
+        words = np.arange(2 * LANES, dtype=np.uint32)
+        with jax.default_device(device):
+            out = np.asarray(jax.jit(_probe)(words.reshape(LANES, 2)))
+        if not np.array_equal(out, words[::2] + 3 * words[1::2]):
+            return False, f"{name} ran the probe kernel with a wrong result"
+    except Exception as error:  # noqa: BLE001
+        return False, f"{name} does not run the probe kernel: {_first_line(error)}"
+    return True, f"{name} runs the probe kernel"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def _probe(words: Array) -> Array:
+    def body(point: Any, source: Ref, target: Ref, memory: Ref) -> None:
+        del point
+        memory[:, 0] = load(source, slice(None), 0)
+        memory[:, 1] = load(source, slice(None), 1)
+        sync()
+        target[:] = load(memory, pl.ds(0, LANES), 0) + np.uint32(3) * load(
+            memory, pl.ds(0, LANES), 1
+        )
+
+    out = jax.ShapeDtypeStruct((LANES,), np.uint32)
+    return launch(body, out, grid=(1,), scratch=(shared((LANES, 2)),))(words)

@@ -1,0 +1,94 @@
+"""The synthetic workloads: golden registers, exact lengths, legacy columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jaxstark.air import find_violation
+from jaxstark.air.legacy26 import COLUMNS, legacy26
+from jaxstark.vm import assemble, execute, interpreter
+from jaxstark.vm.legacy_trace import legacy26_trace, register_before
+from jaxstark.vm.workloads import synthetic
+
+pytest.importorskip("numba", reason="numba is missing: the executor was not run")
+
+# r0..r3 after N instructions of job 0. Source: the original system, reproduced in obelysk.md.
+LEGACY = {
+    1024: (231529579, 906272913, 619981004, 1493129201),
+    65536: (1950002433, 1119237938, 1258347647, 1521179047),
+    262144: (1754587590, 1022891160, 1734400814, 442889659),
+    1048576: (1541448991, 1991993707, 1490877255, 1115067383),
+}
+# r0 after N - 1 instructions and Halt; the last phase changes r0 only. Source: this executor,
+# equal to the reference interpreter at 1,024 and 65,536 steps.
+SOUND = {1024: 364997343, 65536: 1178217016, 262144: 386646176, 1048576: 721427401}
+
+
+@pytest.mark.parametrize("steps", LEGACY)
+def test_golden_registers(steps):
+    legacy = execute(synthetic(steps, halt_counts=False))
+    assert legacy.steps == steps + 1
+    assert tuple(legacy.registers[:4].tolist()) == LEGACY[steps]
+    sound = execute(synthetic(steps))
+    assert sound.steps == steps
+    assert tuple(sound.registers[:4].tolist()) == (SOUND[steps], *LEGACY[steps][1:])
+
+
+def test_reference_agrees():
+    assert interpreter.run(synthetic(1024, job=3)).values.tolist() == (
+        execute(synthetic(1024, job=3)).values.tolist()
+    )
+
+
+def test_jobs_differ_by_their_loads_only():
+    zero, three = synthetic(1024), synthetic(1024, job=3)
+    assert (zero.words[16:] == three.words[16:]).all()
+    assert (three.words[:16, 1] == zero.words[:16, 1] + 51).all()
+    assert (execute(zero).registers != execute(three).registers)[:4].all()
+
+
+@pytest.mark.parametrize("bad", [(31, 0), (64, -1)])
+def test_other_sizes_are_refused(bad):
+    with pytest.raises(ValueError, match="at least 32 steps"):
+        synthetic(*bad)
+
+
+def test_legacy_trace_satisfies_its_constraints():
+    columns = legacy26_trace(execute(synthetic(1024, halt_counts=False)))
+    steps = columns["steps"]
+    assert list(steps) == COLUMNS and steps["one"].shape == (1024,) and steps["one"].all()
+    assert find_violation(legacy26(), columns, {}) is None
+    steps["result"][700] ^= np.uint32(1)
+    found = find_violation(legacy26(), columns, {})
+    assert found is not None and found.row == 700
+
+
+def test_legacy_trace_of_memory_and_padding():
+    program = assemble(
+        "loadimm r1, 9\nstore r1, [3]\nloadimm r2, 2\nload r4, [r2 + 1]\nxor r5, r4, r2\n"
+        "loadimm r1, 1\nmac r5, r4, r4\nhalt"
+    )
+    execution = execute(program)
+    columns = legacy26_trace(execution)
+    steps = columns["steps"]
+    assert find_violation(legacy26(), columns, {}) is None
+    assert steps["one"].tolist() == [1] * 7 + [0] * 57
+    assert steps["mem_addr"][:4].tolist() == [0, 3, 0, 3]
+    assert steps["mem_val"][:4].tolist() == [0, 9, 0, 9]
+    assert steps["opcode"][:7].tolist() == [4, 0, 4, 0, 5, 4, 0]
+    assert steps["src1_val"][1] == 9 and steps["result"][:5].tolist() == [9, 0, 2, 9, 11]
+    assert steps["reg1_curr"][:7].tolist() == [0, 9, 9, 9, 9, 9, 1]
+    assert steps["reg1_next"][:7].tolist() == [9, 9, 9, 9, 9, 1, 1]
+
+
+def test_register_before_is_the_last_write():
+    execution = execute(synthetic(1024))
+    registers, program = [0] * 32, execution.program
+    src1 = program.field("src1")[execution.pcs]
+    expected = []
+    for pc, value in zip(execution.pcs.tolist(), execution.values.tolist(), strict=True):
+        expected.append(registers[program[pc].src1])
+        if program[pc].row.writes_register:
+            registers[program[pc].dst] = value
+    assert register_before(execution, src1).tolist() == expected

@@ -27,9 +27,8 @@ from jaxstark.trace import Trace
 from jaxstark.verifier import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from jaxstark.prover import Prover
+    from jaxstark.shape import ProofShape
 
 __version__ = "0.1.0"
 
@@ -66,13 +65,13 @@ def prove(trace: Trace, **options: Any) -> Proof:
 
 
 def compile(  # noqa: A001 - the name says what it does
-    air: Air, log_sizes: Sequence[int], params: ProofParams | str = "stwo-96", **options: Any
+    shape: ProofShape, params: ProofParams | str = "stwo-96", **options: Any
 ) -> Prover:
     """Compile ahead of the first proof; see ``jaxstark.prover.compile_prover``."""
     require_jax()
     from jaxstark import prover
 
-    return prover.compile_prover(air, log_sizes, params, **options)
+    return prover.compile_prover(shape, params, **options)
 
 
 def require_jax() -> None:

@@ -231,8 +231,7 @@ class Prover:
 
 
 def compile_prover(
-    air: Air,
-    log_sizes: Sequence[int],
+    shape: ProofShape,
     params: ProofParams | str = "stwo-96",
     *,
     public_values: Any = None,
@@ -240,14 +239,16 @@ def compile_prover(
     insecure: bool = False,
     on_stage: OnStage | None = None,
 ) -> Prover:
-    """Compile all programs of a shape ahead of the first proof.
+    """Compile all programs of a shape, as made by ``air.shape``, ahead of the first proof.
 
     Runs every stage once on zeros, without proof of work; ``on_stage`` shows the progress.
     ``public_values`` matters only for AIRs with public vectors of any length. ``prove`` uses the
     same compiled programs.
     """
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
-    shape = air.shape(log_sizes, public_values)
+    air = shape.air
+    if air is None:
+        raise ValueError("shape: expected one made by air.shape(...), got one without its AIR")
     check_params(air, shape, params)
     require_secure(params, shape, None, insecure)
     key = setup(air, shape.log_sizes, params, profile=profile)

@@ -6,7 +6,8 @@ reads none from the proof. Source: protocol sections 7, 9 and 10.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 COMPOSITION_COLUMNS = 8  # left and right halves of four coordinates
 PREPROCESSED, TRACE, INTERACTION = 0, 1, 2  # tree indices; the composition tree comes last
@@ -24,6 +25,7 @@ class ProofShape:
       n_constraints: constraints of all components, LogUp ones included.
       n_lookups: LogUp fractions over all rows of all components and public terms.
       max_arity: values of the widest relation; 0 without lookups.
+      air: the AIR that has this shape, where it was made by one; not part of its value.
     """
 
     log_sizes: tuple[int, ...]
@@ -32,6 +34,7 @@ class ProofShape:
     n_constraints: int
     n_lookups: int
     max_arity: int
+    air: Any = field(default=None, compare=False, repr=False)
 
     @property
     def log_size(self) -> int:

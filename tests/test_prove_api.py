@@ -1,10 +1,11 @@
-"""``prove``, ``verify``, ``compile``: what they accept, refuse and promise; no surprise compiling."""
+"""``prove``, ``verify``, ``compile``: what they accept, refuse and promise."""
 
 from __future__ import annotations
 
 import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def compilations():
     """Names of the traces, lowerings and compilations since ``compilations.clear()``."""
     events: list[str] = []
 
-    def listen(event: str, duration: float, **_: object) -> None:
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
         if event.startswith("/jax/core/compile/"):
             events.append(event)
 
@@ -92,7 +93,7 @@ def test_stages_are_reported_in_order(fibonacci):
 
 def test_verify_returns_nothing_and_takes_an_air_or_finds_it():
     item = golden("range_sum")
-    options = {"insecure": True}
+    options: Any = {"insecure": True}
     assert jaxstark.verify(item.proof, item.key, item.public, **options) is None
     bare = replace(item.key, definition=None)
     jaxstark.verify(item.proof, bare, item.public, **options)
@@ -107,7 +108,7 @@ def test_compile_returns_a_prover_of_one_shape(fibonacci, compilations):
     air, columns = fibonacci
     seen = []
     compiled = jaxstark.compile(
-        air, (5,), PARAMS, insecure=True, on_stage=lambda name, _: seen.append(name)
+        air.shape((5,)), PARAMS, insecure=True, on_stage=lambda name, _: seen.append(name)
     )
     assert seen[0] == "commit trace" and seen[-1] == "open"
     assert compiled.key == air.setup((5,), PARAMS)
@@ -243,10 +244,11 @@ def test_bad_arguments_of_prove_are_refused_before_any_work(fibonacci, compilati
     air, columns = fibonacci
     trace = Trace(air, {"fibonacci": columns})
     other = air.setup((5,), replace(PARAMS, n_queries=4))
+    nothing: Any = None
     compilations.clear()
     for call, words in (
         (lambda: jaxstark.prove(columns), ("trace: expected a jaxstark.Trace, got dict",)),
-        (lambda: jaxstark.prove(None), ("NoneType",)),
+        (lambda: jaxstark.prove(nothing), ("NoneType",)),
         (lambda: jaxstark.prove(trace, params="stwo-97"), ("preset", "stwo-96", "stwo-97")),
         (lambda: jaxstark.prove(trace, params="test"), ("preset test", "insecure=True")),
         (lambda: jaxstark.prove(trace, params=PARAMS), ("at least 96 bits", "insecure=True")),
@@ -260,10 +262,13 @@ def test_bad_arguments_of_prove_are_refused_before_any_work(fibonacci, compilati
             ("blake2s", "poseidon252"),
         ),
         (lambda: jaxstark.prove(trace, key=other, **INSECURE), ("key: expected the key of",)),
-        (lambda: jaxstark.compile(air, (5, 6), PARAMS), ("1 log sizes", "got 2")),
-        (lambda: jaxstark.compile(air, (5.0,), PARAMS), ("log sizes: expected ints",)),
-        (lambda: jaxstark.compile(air, (0,), PARAMS), ("expected a log size in 1..", "got 0")),
-        (lambda: jaxstark.compile(air, (40,), PARAMS), ("got 40",)),
+        (lambda: jaxstark.compile(air.shape((5, 6)), PARAMS), ("1 log sizes", "got 2")),
+        (lambda: jaxstark.compile(air.shape((5.0,)), PARAMS), ("log sizes: expected ints",)),
+        (
+            lambda: jaxstark.compile(air.shape((0,)), PARAMS),
+            ("expected a log size in 1..", "got 0"),
+        ),
+        (lambda: jaxstark.compile(air.shape((40,)), PARAMS), ("got 40",)),
         (lambda: air.setup((5, 5), PARAMS), ("1 log sizes", "got 2")),
     ):
         with pytest.raises(ValueError) as error:
@@ -289,7 +294,7 @@ def test_truncated_and_oversized_proofs_are_refused_in_one_sentence():
     for name in SMALL:
         item = golden(name)
         data, text = item.proof.to_bytes(), item.text
-        columns = item.key.definition.shape(item.key.log_sizes).all_columns
+        columns = item.air.shape(item.key.log_sizes).all_columns
         felts = item.proof.to_felts(columns)
         for size in (0, 1, 7, len(data) // 2, len(data) - 1):
             with pytest.raises(ProofShapeError) as error:
@@ -346,14 +351,15 @@ def test_a_proof_for_another_air_key_or_statement_is_rejected_in_one_sentence():
 
 def test_a_key_that_fits_no_air_is_the_callers_mistake():
     item = golden("range_sum")
-    for key, words in (
+    keys: list[tuple[Any, tuple[str, ...]]] = [
         (replace(item.key, log_sizes=(6,)), ("2 log sizes", "got 1")),
         (replace(item.key, log_sizes=(6, 4)), ("component table", "2^5", "2^4")),
         (replace(item.key, air="range_sum/6", definition=None), ("component table", "2^6")),
         (replace(item.key, air="no_such", definition=None), ("AIR id", "'no_such'")),
         (None, ("key: expected a VerifyingKey, got NoneType",)),
         (item.proof, ("key: expected a VerifyingKey, got Proof",)),
-    ):
+    ]
+    for key, words in keys:
         with pytest.raises(ValueError) as error:
             jaxstark.verify(item.proof, key, item.public, insecure=True)
         one_sentence(error.value, *words)

@@ -96,6 +96,7 @@ def _shape(air: Air, sizes: tuple[int, ...], lengths: tuple[int, ...]) -> ProofS
         air.info.n_constraints,
         n_lookups,
         max((r.arity for r in air.relations), default=0),
+        air,
     )
 
 

@@ -124,14 +124,18 @@ def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tupl
 
     All threads of the block take part; more than one thread may write a word, with one value.
     """
+    copies = plgpu.Replicated(32 // n)
     layout = plgpu.Layout.TILED(
-        plgpu.Tiling(((n, 2), (1, 2))),
+        plgpu.Tiling(((n, 2),)),
         warp_dims=(plgpu.Replicated(4),),
-        lane_dims=(-4,) if n == 32 else (-4, plgpu.Replicated(32 // n)),
+        lane_dims=(-2,) if n == 32 else (copies,) if n == 1 else (-2, copies),
         vector_dim=-1,
     )
     value = plgpu.load(source.at[source_index], layout=layout, optimized=False)
-    plgpu.store(target.at[target_index], value, optimized=False)
+    if hasattr(plgpu, "store"):
+        plgpu.store(target.at[target_index], value, optimized=False)
+    else:  # JAX 0.11, where stores do not insist on whole cache lines
+        target[target_index] = value
 
 
 def _strided(lanes: int) -> Any:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jaxstark.air.definition import Air
 from jaxstark.air.registry import SHIPPED, resolve
 from jaxstark.key import VerifyingKey
 from jaxstark.params import PRESETS, ProofParams
@@ -59,6 +60,12 @@ class Golden:
     key: VerifyingKey
     public: dict[str, Any]
     text: str
+
+    @property
+    def air(self) -> Air:
+        """The AIR of the key."""
+        assert self.key.definition is not None
+        return self.key.definition
 
     @property
     def data(self) -> Any:

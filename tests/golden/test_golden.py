@@ -43,7 +43,7 @@ def test_t39_golden_proofs_are_accepted_in_both_forms(name):
     binary = Proof.load(PROOFS / f"{name}.proof.bin")
     assert binary == item.proof
     assert item.proof.to_json() == item.text
-    columns = item.key.definition.shape(item.key.log_sizes).all_columns
+    columns = item.air.shape(item.key.log_sizes).all_columns
     assert Proof.from_felts(item.proof.to_felts(columns), columns) == item.proof
     if insecure:
         with pytest.raises(ValueError, match="expected pow_bits"):

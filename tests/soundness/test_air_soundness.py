@@ -369,7 +369,8 @@ def legacy_forgeries() -> dict[str, Callable[[Any], Any]]:
         out["result"][5] = out["reg0_next"][5] = 123456
         return out
 
-    return {f.__name__: f for f in (all_zero, broken_chain, two_selectors, wrong_start, changed_result)}
+    changes = (all_zero, broken_chain, two_selectors, wrong_start, changed_result)
+    return {change.__name__: change for change in changes}
 
 
 def test_t17_the_legacy_air_accepts_forged_traces():

@@ -180,4 +180,4 @@ def test_t3_an_air_id_of_zero_bytes_is_impossible():
     """The padding of the last word is safe: the length in bytes stands before it."""
     assert statement._words(b"ab") != statement._words(b"ab\0")
     with pytest.raises(ValueError, match="printable"):
-        jaxstark.Air("a\0", golden(PLAIN).key.definition.components)
+        jaxstark.Air("a\0", golden(PLAIN).air.components)

@@ -121,8 +121,7 @@ def mutations(form: str, name: str, seed: int):
         return mutate_bytes(rng, item.text.encode()).decode("latin-1"), Proof.from_json
     if form == "json":
         return json.dumps(mutate_data(rng, item.data)), Proof.from_json
-    assert item.key.definition is not None
-    columns = item.key.definition.shape(item.key.log_sizes).all_columns
+    columns = item.air.shape(item.key.log_sizes).all_columns
     felts = mutate_felts(rng, item.proof.to_felts(columns))
     return felts, lambda data: Proof.from_felts(data, columns)
 
@@ -216,7 +215,7 @@ def test_the_harness_notices_an_accepted_mutation(monkeypatch):
     "junk", [b"", b"\0", b"jaxstark", bytes(1000), bytes(range(256)) * 40, None, 5, "text", []]
 )
 def test_t26_junk_is_rejected_by_every_form(junk):
-    columns = golden("plonk").key.definition.shape((6,)).all_columns
+    columns = golden("plonk").air.shape((6,)).all_columns
     for load in (Proof.from_bytes, Proof.from_json, lambda d: Proof.from_felts(d, columns)):
         with pytest.raises(VerificationError):
             load(junk)

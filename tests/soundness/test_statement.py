@@ -93,7 +93,7 @@ def renamed(air: Air, name: str) -> Air:
 
 def test_t1_the_air_id_is_bound():
     item = golden("range_sum")
-    air = renamed(item.key.definition, "range_sum/5b")
+    air = renamed(item.air, "range_sum/5b")
     key = replace(item.key, air=air.name, definition=air)
     assert rejected(item.proof, key, item.public) == "key"
     assert rejected(replace(item.proof, air=air.name), key, item.public) == "oods"
@@ -167,7 +167,7 @@ def test_t6_the_prover_refuses_weak_parameters_unless_told():
     trace, log_sizes = CASES["range_sum"].example()
     calls = (
         lambda params: jaxstark.prove(trace, params=params),
-        lambda params: jaxstark.compile(trace.air, log_sizes, params),
+        lambda params: jaxstark.compile(trace.air.shape(log_sizes), params),
     )
     for call in calls:
         with pytest.raises(ValueError, match="preset test: expected"):
@@ -271,7 +271,7 @@ def test_t41_a_forged_tree_0_is_rejected_because_the_key_fixes_the_root(cheat):
 
 def test_t41_a_forged_program_is_rejected():
     """Another circuit under the same name: one gate multiplies instead of adding."""
-    air = golden("plonk").key.definition
+    air = golden("plonk").air
     size, i = 64, np.arange(64, dtype=np.uint32)
     wires = np.stack([i, i + np.uint32(1), i + np.uint32(2)])
     op = np.ones(size, np.uint32)

@@ -133,7 +133,7 @@ def test_t12_t13_every_sampled_value_is_checked():
     """Each one, at each coordinate, changed by one; composition values (the last tree) too."""
     item = golden("range_sum")
     found = paths(item.data, (STARK, "sampled_values"))
-    shape = item.key.definition.shape(item.key.log_sizes)
+    shape = item.air.shape(item.key.log_sizes)
     assert len(found) == shape.n_samples
     for path in found:
         for i in range(4):

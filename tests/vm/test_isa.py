@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -174,6 +175,17 @@ def test_the_table_is_consistent():
         assert len({len(row.operand_list) for row in rows}) == 1
 
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "obelysk.md"
+
+
+def test_the_examples_of_the_documentation_run():
+    names: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    for block in blocks:
+        exec(block, names)
+    assert len(blocks) == 5
+
+
 def test_the_documentation_has_this_table():
-    text = Path(__file__).resolve().parents[2].joinpath("docs", "obelysk.md").read_text()
+    text = PAGE.read_text()
     assert isa.markdown_table() in text, "put the output of isa.markdown_table() into the page"

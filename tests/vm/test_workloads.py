@@ -7,7 +7,7 @@ import pytest
 
 from jaxstark.air import find_violation
 from jaxstark.air.legacy26 import COLUMNS, legacy26
-from jaxstark.vm import assemble, execute, interpreter
+from jaxstark.vm import assemble, execute, interpreter, isa
 from jaxstark.vm.legacy_trace import legacy26_trace, register_before
 from jaxstark.vm.workloads import synthetic
 
@@ -57,7 +57,7 @@ def test_other_sizes_are_refused(bad):
 def test_legacy_trace_satisfies_its_constraints():
     columns = legacy26_trace(execute(synthetic(1024, halt_counts=False)))
     steps = columns["steps"]
-    assert list(steps) == COLUMNS and steps["one"].shape == (1024,) and steps["one"].all()
+    assert list(steps) == list(COLUMNS) and steps["one"].shape == (1024,) and steps["one"].all()
     assert find_violation(legacy26(), columns, {}) is None
     steps["result"][700] ^= np.uint32(1)
     found = find_violation(legacy26(), columns, {})
@@ -89,6 +89,6 @@ def test_register_before_is_the_last_write():
     expected = []
     for pc, value in zip(execution.pcs.tolist(), execution.values.tolist(), strict=True):
         expected.append(registers[program[pc].src1])
-        if program[pc].row.writes_register:
+        if isa.BY_CODE[program[pc].opcode].writes_register:
             registers[program[pc].dst] = value
     assert register_before(execution, src1).tolist() == expected

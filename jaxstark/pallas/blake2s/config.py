@@ -1,0 +1,57 @@
+"""Sizes of the BLAKE2s kernels: what may be tuned, apart from what is computed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxstark.pallas.launch import LANES
+
+# Leaves below which a tree does not fill one block of the last launch.
+MIN_LEAVES = 2 * LANES
+# Levels that one block computes from 256 nodes down to one.
+SUBTREE_LEVELS = (2 * LANES).bit_length() - 1
+
+
+class Launch(NamedTuple):
+    """One launch of the tree kernel.
+
+    Attributes:
+      tiles: children of a block in units of 256, a power of two. Its ``log2(tiles) + 1`` first
+        levels keep all lanes busy.
+      extra: levels below that, of 64, 32, ... nodes per block, which leave lanes idle.
+    """
+
+    tiles: int
+    extra: int
+
+    @property
+    def levels(self) -> int:
+        """Levels that the launch computes."""
+        return self.tiles.bit_length() + self.extra
+
+
+class TreeConfig(NamedTuple):
+    """How a tree is cut into launches.
+
+    Attributes:
+      max_tiles_log: log2 of the most tiles per block. More of them save launches and reads of
+        global memory, and take 8 KiB of shared memory each.
+      subtree_log: layers of at most ``2^subtree_log`` nodes have too few blocks for latency to
+        hide, so there each block goes on through the levels that leave lanes idle.
+    """
+
+    max_tiles_log: int = 2
+    subtree_log: int = 16
+
+    def launches(self, log_leaves: int) -> tuple[Launch, ...]:
+        """Launches from ``2^log_leaves`` leaves to the root; 256 nodes go into the last one."""
+        plan = []
+        log, last = log_leaves, SUBTREE_LEVELS
+        while log > last:
+            if log > self.subtree_log:
+                count = min(self.max_tiles_log + 1, log - max(self.subtree_log, last))
+                plan.append(Launch(1 << (count - 1), 0))
+            else:
+                plan.append(Launch(1, min(SUBTREE_LEVELS, log - last) - 1))
+            log -= plan[-1].levels
+        return (*plan, Launch(1, SUBTREE_LEVELS - 1))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxstark.vm import interpreter
 from jaxstark.vm.assembler import AssemblyError, assemble
 from jaxstark.vm.execution import Execution, ExecutionError
 from jaxstark.vm.program import Instruction, Program, decode
@@ -24,6 +25,7 @@ __all__ = [
     "assemble",
     "decode",
     "execute",
+    "interpreter",
 ]
 
 

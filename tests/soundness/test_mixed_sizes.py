@@ -95,7 +95,8 @@ def claim_small(monkeypatch, key) -> None:
         return columns, scaled(sums, scale)
 
     def whole(*args):
-        return compose(*args[:-1], scaled(args[-1], 1 << (LARGE - SMALL)))
+        *others, claims = args
+        return compose(*others, scaled(claims, 1 << (LARGE - SMALL)))
 
     def quotients(evaluations, columns, offsets, sampled, z, batching, log_size, log_blowup):
         rows = np.concatenate([np.asarray(group) for tree in evaluations for group in tree])

@@ -11,6 +11,7 @@ import random
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def _edit(rng: random.Random, holder: Any, key: Any) -> None:
         holder[f"{key}x"] = holder.pop(key)
 
 
-def mutations(form: str, name: str, seed: int):
+def mutations(form: str, name: str, seed: int) -> tuple[Any, Callable[[Any], Proof]]:
     """A mutated form and the function that reads it."""
     rng, item = random.Random(f"{form} {name} {seed}"), golden(name)
     if form == "bytes":

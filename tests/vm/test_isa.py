@@ -183,7 +183,7 @@ def test_the_examples_of_the_documentation_run():
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
     for block in blocks:
         exec(block, names)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
 
 
 def test_the_documentation_has_this_table():

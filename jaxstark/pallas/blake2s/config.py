@@ -12,6 +12,24 @@ MIN_LEAVES = 2 * LANES
 SUBTREE_LEVELS = (2 * LANES).bit_length() - 1
 
 
+class LeafConfig(NamedTuple):
+    """How leaves are hashed.
+
+    Attributes:
+      hashes_per_thread: independent hashes in one thread, a power of two; halved until it divides
+        the number of lanes.
+    """
+
+    hashes_per_thread: int = 1
+
+    def lanes(self, size: int) -> int:
+        """Lanes of a block, for ``size`` lanes in all."""
+        lanes = LANES * self.hashes_per_thread
+        while size % lanes:
+            lanes //= 2
+        return lanes
+
+
 class Launch(NamedTuple):
     """One launch of the tree kernel.
 

@@ -16,7 +16,7 @@ from jax.experimental import pallas as pl
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s.config import Launch
+from jaxstark.pallas.blake2s.config import Launch, LeafConfig
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -53,22 +53,24 @@ def absorb(
     *,
     offset: int,
     final: bool,
+    config: LeafConfig,
     interpret: bool = False,
 ) -> Array:
     """The chaining state after more words of every lane's message; see ``api.absorb``."""
-    lanes = arrays[0].shape[1]
+    size = arrays[0].shape[1]
+    lanes = config.lanes(size)
     steps = _steps(words, final)
     with_state = state is not None
 
     def body(point: Any, *refs: Ref) -> None:
         *sources, out = refs
-        here = pl.ds(point[0] * LANES, LANES)
+        here = pl.ds(point[0] * lanes, lanes)
         if with_state:
             memory = sources.pop()
             chain = tuple(launch.load(memory, k, here) for k in range(DIGEST_WORDS))
         else:
-            chain = tuple(launch.constant(word) for word in blake2s.INITIAL)
-        zero = launch.constant(0)
+            chain = tuple(launch.constant(word, lanes) for word in blake2s.INITIAL)
+        zero = launch.constant(0, lanes)
         barrier = launch.half_round_barrier(interpret)
         end = offset
         for i, step in enumerate(steps):
@@ -84,9 +86,9 @@ def absorb(
         for k, word in enumerate(chain):
             launch.store(out, word, k, here)
 
-    out = jax.ShapeDtypeStruct((DIGEST_WORDS, lanes), np.uint32)
+    out = jax.ShapeDtypeStruct((DIGEST_WORDS, size), np.uint32)
     # Nothing is read back that was written: no barriers.
-    run = launch.launch(body, out, grid=(lanes // LANES,), barriers=False, interpret=interpret)
+    run = launch.launch(body, out, grid=(size // lanes,), barriers=False, interpret=interpret)
     return run(*arrays, *([state] if with_state else []))
 
 

@@ -9,6 +9,7 @@ size and claims the small one, which is the same proof but for that check.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,8 @@ def claim_small(monkeypatch, key) -> None:
     verifier's, at every slot of the domain.
     """
     scale = pow(1 << (LARGE - SMALL), -1, m31.P)
-    interaction, compose = prover._interaction, prover.composition_coefficients
+    interaction: Any = prover._interaction
+    compose: Any = prover.composition_coefficients
     shape = key.definition.shape(key.log_sizes)
 
     def scaled(claims, by):

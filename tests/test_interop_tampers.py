@@ -1,4 +1,4 @@
-"""T1, T38: StarkWare's verifier rejects the tampers that ours rejects, with a list of exceptions."""
+"""T1, T38: StarkWare's verifier rejects what ours rejects, with a list of exceptions."""
 
 from __future__ import annotations
 

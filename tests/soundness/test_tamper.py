@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import jaxstark
@@ -191,6 +193,25 @@ def test_t11_nonces_without_enough_zero_bits():
         data = item.data
         data[STARK]["proof_of_work"] = other
         assert rejection(data, item).section == "shape"
+
+
+def test_t25_words_of_p_or_more_are_rejected_in_memory_too():
+    """A proof object that no parser has seen: ``w + p`` would count as ``w``."""
+    item = golden("range_sum")
+    stark = item.proof.stark
+    rows = stark.queried_values[1].copy()
+    rows[0, 0] += np.uint32(P)
+    tables = (stark.queried_values[0], rows, *stark.queried_values[2:])
+    claim = item.proof.claimed_sums[0]
+    claims = (claim._replace(a=claim.a + P), *item.proof.claimed_sums[1:])
+    last = (stark.last_layer[0]._replace(d=P), *stark.last_layer[1:])
+    for proof in (
+        replace(item.proof, stark=replace(stark, queried_values=tables)),
+        replace(item.proof, stark=replace(stark, last_layer=last)),
+        replace(item.proof, claimed_sums=claims),
+    ):
+        with pytest.raises(ProofShapeError):
+            jaxstark.verify(proof, item.key, item.public, insecure=True)
 
 
 def test_t27_sizes_come_from_the_key():

@@ -21,7 +21,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 
 LANES = 128
 # CUDA's limit for axis x of a grid. It is 65,535 for y and z, which stay at 1.
-MAX_BLOCKS = (1 << 31) - 1
+MAX_BLOCKS = int(np.iinfo(np.int32).max)
 
 Ref = Any
 Array = Any
@@ -104,9 +104,9 @@ def sync() -> None:
 
 
 def load(ref: Ref, *index: Any) -> Array:
-    """A vector of a multiple of 128 words; strides in ``index`` are welcome."""
+    """An array of a multiple of 128 words; strides in ``index`` are welcome."""
     view = ref.at[index]
-    return plgpu.load(view, layout=_strided(_size(view)))
+    return plgpu.load(view, layout=_strided(*view.shape))
 
 
 def store(ref: Ref, value: Array, *index: Any) -> None:
@@ -120,10 +120,13 @@ def constant(word: int, lanes: int = LANES) -> Array:
 
 
 def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tuple, n: int) -> None:
-    """Copy ``[n, 2]`` words of shared to global memory, where ``2 n`` is a power of two below 128.
+    """Copy ``[n, 2]`` words of shared to global memory, where ``2 n`` is a power of two up to 128.
 
     All threads of the block take part; more than one thread may write a word, with one value.
     """
+    if 2 * n == LANES:
+        target[target_index] = load(source, *source_index)
+        return
     copies = plgpu.Replicated(32 // n)
     layout = plgpu.Layout.TILED(
         plgpu.Tiling(((n, 2),)),
@@ -138,12 +141,8 @@ def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tupl
         target[target_index] = value
 
 
-def _strided(lanes: int) -> Any:
-    return plgpu.Layout.WG_STRIDED((lanes,), vec_size=lanes // LANES)
-
-
-def _size(view: Any) -> int:
-    return math.prod(view.shape)
+def _strided(*shape: int) -> Any:
+    return plgpu.Layout.WG_STRIDED(shape, vec_size=math.prod(shape) // LANES)
 
 
 @functools.cache

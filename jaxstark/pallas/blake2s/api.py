@@ -52,6 +52,8 @@ def absorb(
       offset: bytes absorbed before, a multiple of 64.
       final: whether the message ends here: the result is then the digest. Otherwise the words
         must be whole blocks of 16.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
 
     Raises ``ValueError`` for other shapes and lengths.
     """
@@ -93,6 +95,8 @@ def leaves(
     Args:
       groups: uint32 ``[c, 2^k]`` per size in ascending size, in storage order; the largest has
         at least 128 rows.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
 
     Each block is absorbed at the size of its last column; the state, and words of a block that
     reaches into the next size, are lifted. Sizes below 128 rows are lifted to 128 first, which
@@ -132,7 +136,6 @@ def leaves(
     return state
 
 
-@partial(jax.jit, static_argnames=("config", "interpret"))
 def levels(
     digests: Array,
     *,
@@ -147,10 +150,17 @@ def levels(
     _check("digests", digests, size, DIGEST_WORDS)
     if not fits(size):
         raise ValueError(f"leaves: expected a power of two from {MIN_LEAVES}, got {size}")
+    # The leaves are no result of the compiled part, which would copy them.
+    return (*_inner_levels(digests, config, interpret), digests)
+
+
+@partial(jax.jit, static_argnames=("config", "interpret"))
+def _inner_levels(digests: Array, config: TreeConfig, interpret: bool) -> list[Array]:
+    """The layers above the leaves, root first."""
     out = [digests]
-    for plan in config.launches(size.bit_length() - 1):
+    for plan in config.launches(digests.shape[1].bit_length() - 1):
         out += mosaic_gpu.tree_levels(out[-1], plan, interpret=interpret)
-    return tuple(reversed(out))
+    return out[:0:-1]
 
 
 def commit(groups: Sequence[Array], *, interpret: bool = False) -> tuple[Array, ...]:

@@ -31,21 +31,21 @@ class LeafConfig(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """One launch of the tree kernel.
+    """One launch of a tree kernel.
 
     Attributes:
-      tiles: children of a block in units of 256, a power of two. Its ``log2(tiles) + 1`` first
-        levels keep all lanes busy.
-      extra: levels below that, of 64, 32, ... nodes per block, which leave lanes idle.
+      tiles: children of a block in units of 256, a power of two.
+      levels: layers that the launch computes: ``log2(tiles) + 1``, all lanes busy, or more than 1
+        for one tile, where ever more lanes repeat each other's work.
     """
 
     tiles: int
-    extra: int
+    levels: int
 
     @property
-    def levels(self) -> int:
-        """Levels that the launch computes."""
-        return self.tiles.bit_length() + self.extra
+    def narrow(self) -> bool:
+        """Whether lanes repeat each other's work."""
+        return self.levels > self.tiles.bit_length()
 
 
 class TreeConfig(NamedTuple):
@@ -53,9 +53,9 @@ class TreeConfig(NamedTuple):
 
     Attributes:
       max_tiles_log: log2 of the most tiles per block. More of them save launches and reads of
-        global memory, and take 8 KiB of shared memory each.
+        global memory, and take 4 KiB of shared memory each.
       subtree_log: layers of at most ``2^subtree_log`` nodes have too few blocks for latency to
-        hide, so there each block goes on through the levels that leave lanes idle.
+        hide, so there each block goes on through levels that leave lanes idle.
     """
 
     max_tiles_log: int = 2
@@ -66,10 +66,10 @@ class TreeConfig(NamedTuple):
         plan = []
         log, last = log_leaves, SUBTREE_LEVELS
         while log > last:
-            if log > self.subtree_log:
-                count = min(self.max_tiles_log + 1, log - max(self.subtree_log, last))
-                plan.append(Launch(1 << (count - 1), 0))
+            if log > max(self.subtree_log, last):
+                levels = min(self.max_tiles_log + 1, log - max(self.subtree_log, last))
+                plan.append(Launch(1 << (levels - 1), levels))
             else:
-                plan.append(Launch(1, min(SUBTREE_LEVELS, log - last) - 1))
+                plan.append(Launch(1, min(SUBTREE_LEVELS, log - last)))
             log -= plan[-1].levels
-        return (*plan, Launch(1, SUBTREE_LEVELS - 1))
+        return (*plan, Launch(1, SUBTREE_LEVELS))

@@ -6,6 +6,7 @@ The arithmetic is ``jaxstark.hash.blake2s.compress``. Source: protocol sections 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -132,118 +133,110 @@ def _steps(words: Sequence[Words], final: bool) -> list[_Loop | _Block]:
 
 
 def tree_levels(children: Array, plan: Launch, *, interpret: bool = False) -> tuple[Array, ...]:
-    """The ``plan.levels`` layers above ``children``, uint32 ``[8, n]``, the lowest one first.
-
-    A block owns ``256 plan.tiles`` children. A layer stays in shared memory for the next one, in
-    place: a step reads nodes that no later step of the layer needs, and writes behind them.
-    """
+    """The ``plan.levels`` layers above ``children``, uint32 ``[8, n]``, the lowest one first."""
     size = children.shape[1]
-    full = plan.tiles.bit_length()
     widths = [size >> j for j in range(1, plan.levels + 1)]
-    barrier = launch.half_round_barrier(interpret)
-
-    def parents(left: Sequence[Array], right: Sequence[Array]) -> blake2s.Words:
-        initial = tuple(launch.constant(word) for word in blake2s.INITIAL)
-        return blake2s.compress(initial, (*left, *right), BLOCK_BYTES, True, barrier)
-
-    def body(point: Any, source: Ref, *refs: Ref) -> None:
-        *outs, memory = refs
-        block = point[0]
-
-        def put(nodes: blake2s.Words, out: Ref, step: Any, steps: int) -> None:
-            first = (block * steps + step) * _PAIRS
-            for k, word in enumerate(nodes):
-                pairs = word.reshape(_PAIRS, 2)
-                out[k, pl.ds(first, _PAIRS), :] = pairs
-                memory[k, pl.ds(step * _PAIRS, _PAIRS), :] = pairs
-
-        def lowest(step: Any, carry: Array) -> Array:
-            here = pl.ds((block * plan.tiles + step) * LANES, LANES)
-            sides = [
-                [launch.load(source, k, here, side) for k in range(DIGEST_WORDS)]
-                for side in range(2)
-            ]
-            put(parents(*sides), outs[0], step, plan.tiles)
-            return carry
-
-        def from_memory(step: Any) -> blake2s.Words:
-            here = pl.ds(step * LANES, LANES)
-            sides = [
-                [launch.load(memory, k, here, side) for k in range(DIGEST_WORDS)]
-                for side in range(2)
-            ]
-            nodes = parents(*sides)
-            launch.sync()  # All have read before any writes.
-            return nodes
-
-        _repeat(plan.tiles, lowest)
-        launch.sync()
-        for level in range(1, full):
-            steps = plan.tiles >> level
-
-            def middle(step: Any, carry: Array, level: int = level, steps: int = steps) -> Array:
-                put(from_memory(step), outs[level], step, steps)
-                return carry
-
-            _repeat(steps, middle)
-            launch.sync()
-        if not plan.extra:
-            return
-
-        def twice(nodes: blake2s.Words) -> None:
-            # 256 nodes again, with half the period.
-            for k, word in enumerate(nodes):
-                pairs = word.reshape(_PAIRS, 2)
-                memory[k, pl.ds(0, _PAIRS), :] = pairs
-                memory[k, pl.ds(_PAIRS, _PAIRS), :] = pairs
-
-        # The period of the lowest layer of this part is 128: write its second copy.
-        for k in range(DIGEST_WORDS):
-            again = memory[k, pl.ds(0, _PAIRS), :]
-            memory[k, pl.ds(_PAIRS, _PAIRS), :] = again
-        launch.sync()
-
-        def upper(step: Any, carry: Array) -> Array:
-            twice(from_memory(0))
-            launch.sync()
-            for i in range(plan.extra):
-                nodes = _PAIRS >> i
-
-                @pl.when(step == i)
-                def _(nodes: int = nodes, out: Ref = outs[full + i]) -> None:
-                    _copy_out(memory, out, block, nodes)
-
-            return carry
-
-        _repeat(plan.extra, upper)
-
+    blocks = size // (2 * LANES * plan.tiles)
     # Neighbours are the two words of the last axis, in outputs too, which are stored as in memory,
     # unless a block has one node of the layer.
-    blocks = size // (2 * LANES * plan.tiles)
     out = [
         jax.ShapeDtypeStruct((DIGEST_WORDS, *((w // 2, 2) if w > blocks else (w,))), np.uint32)
         for w in widths
     ]
-    memory = launch.shared((DIGEST_WORDS, LANES * max(plan.tiles // 2, 1), 2))
+    memory = launch.shared((DIGEST_WORDS, _PAIRS * max(plan.tiles, 2), 2))
+    kernel = partial(_subtree if plan.narrow else _wide, plan, interpret)
     layers = launch.launch(
-        body,
-        out,
-        grid=(blocks,),
-        scratch=(memory,),
-        barriers=False,
-        interpret=interpret,
+        kernel, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
     )(children.reshape(DIGEST_WORDS, size // 2, 2))
     return tuple(x.reshape(DIGEST_WORDS, w) for x, w in zip(layers, widths, strict=True))
 
 
-def _copy_out(memory: Ref, out: Ref, block: Array, nodes: int) -> None:
-    for k in range(DIGEST_WORDS):
-        if nodes > 1:
-            pairs = nodes // 2
+def _wide(plan: Launch, interpret: bool, point: Any, source: Ref, *refs: Ref) -> None:
+    """Layers that keep all lanes busy. A block owns ``256 plan.tiles`` children.
+
+    A layer stays in shared memory for the next one, in place: a step reads nodes that no later
+    step of the layer needs, and writes behind them.
+    """
+    *outs, memory = refs
+    block = point[0]
+
+    def put(nodes: blake2s.Words, out: Ref, step: Any, steps: int) -> None:
+        first = (block * steps + step) * _PAIRS
+        for k, word in enumerate(nodes):
+            pairs = word.reshape(_PAIRS, 2)
+            out[k, pl.ds(first, _PAIRS), :] = pairs
+            if plan.tiles > 1:
+                memory[k, pl.ds(step * _PAIRS, _PAIRS), :] = pairs
+
+    def lowest(step: Any, carry: Array) -> Array:
+        put(_parents(source, block * plan.tiles + step, interpret), outs[0], step, plan.tiles)
+        return carry
+
+    _repeat(plan.tiles, lowest)
+    for level in range(1, plan.levels):
+        steps = plan.tiles >> level
+
+        def upper(step: Any, carry: Array, level: int = level, steps: int = steps) -> Array:
+            nodes = _parents(memory, step, interpret)
+            launch.sync()  # All have read before any writes.
+            put(nodes, outs[level], step, steps)
+            return carry
+
+        launch.sync()
+        _repeat(steps, upper)
+
+
+def _subtree(plan: Launch, interpret: bool, point: Any, source: Ref, *refs: Ref) -> None:
+    """Layers of ever fewer nodes: a block owns 256 children and goes on towards their root.
+
+    Shared memory always holds 256 nodes, those of the layer over and over. Their parents, one
+    per lane, have half the period; they are written twice.
+    """
+    *outs, memory = refs
+    block = point[0]
+    halves = [pl.ds(half * _PAIRS, _PAIRS) for half in range(2)]
+
+    def fetch(k: Any, carry: Array) -> Array:
+        for half in range(2):
+            pairs = launch.load(source, k, pl.ds((2 * block + half) * _PAIRS, _PAIRS), slice(None))
+            memory[k, halves[half], :] = pairs
+        return carry
+
+    def step(i: Any, carry: Array) -> Array:
+        nodes = _parents(memory, 0, interpret)
+        launch.sync()  # All have read before any writes.
+        for k, word in enumerate(nodes):
+            for half in halves:
+                memory[k, half, :] = word.reshape(_PAIRS, 2)
+        launch.sync()
+        for level, out in enumerate(outs):
+
+            @pl.when(i == level)
+            def _(out: Ref = out, pairs: int = _PAIRS >> level) -> None:
+                _repeat(DIGEST_WORDS, partial(copy, out, pairs))
+
+        return carry
+
+    def copy(out: Ref, pairs: int, k: Any, carry: Array) -> Array:
+        if pairs:
             here = (k, pl.ds(block * pairs, pairs), slice(None))
             launch.copy_pairs(memory, out, (k, pl.ds(0, pairs), slice(None)), here, pairs)
         else:
             out[k, block] = memory[k, 0, 0]
+        return carry
+
+    _repeat(DIGEST_WORDS, fetch)
+    launch.sync()
+    _repeat(plan.levels, step)
+
+
+def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
+    """Hashes of 128 pairs of nodes, ``[8, pairs, 2]``."""
+    here = pl.ds(tile * LANES, LANES)
+    message = [launch.load(pairs, k, here, side) for side in range(2) for k in range(DIGEST_WORDS)]
+    initial = tuple(launch.constant(word) for word in blake2s.INITIAL)
+    barrier = launch.half_round_barrier(interpret)
+    return blake2s.compress(initial, tuple(message), BLOCK_BYTES, True, barrier)
 
 
 def _repeat(count: int, step: Any) -> None:
@@ -252,5 +245,3 @@ def _repeat(count: int, step: Any) -> None:
         step(0, 0)
     else:
         lax.fori_loop(np.int32(0), np.int32(count), step, np.int32(0))
-
-

@@ -93,7 +93,13 @@ def _run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: _Clock, chec
     """The protocol. ``check=False`` is for compiling: a blank trace need not hold."""
     air, params, profile = trace.air, key.params, get_profile(key.profile)
     log_size, log_blowup = shape.log_size, params.log_blowup
-    public = {n: np.array(v, np.uint32) for n, v in trace.public_values.items()}
+    rules = air.structure
+    # Vectors of any length appear in public terms only: no stage is compiled for a length.
+    public = {
+        name: np.array(trace.public_values[name], np.uint32)
+        for name, length in air.public_values
+        if length is not None
+    }
 
     # 1. Bind the statement and commit the columns: tree 0 comes from the key's setup.
     channel = statement.bind_statement(
@@ -111,7 +117,7 @@ def _run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: _Clock, chec
     if air.has_lookups:
         elements, channel = statement.draw_relations(channel, air)
         encoded = encode_elements(air, elements)
-        columns, claimed = _interaction(air, tables, fixed.columns, public, encoded)
+        columns, claimed = _interaction(rules, tables, fixed.columns, public, encoded)
         if check and logup_total(air, trace.public_values, elements, claimed) != qm31.ZERO:
             raise _explain(trace, "the lookups do not balance")
         channel = statement.bind_claims(channel, claimed)
@@ -122,7 +128,7 @@ def _run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: _Clock, chec
     # 3. One random combination of all constraints, divided by the vanishing polynomial.
     coefficient, channel = channel.draw_felt()
     halves = composition_coefficients(
-        air, shape, log_blowup, trees, coefficient, public, encoded, claimed
+        rules, shape, log_blowup, trees, coefficient, public, encoded, claimed
     )
     clock.done("compose", halves)
     trees.append(commit_coefficients([halves], log_blowup))

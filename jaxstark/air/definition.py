@@ -95,8 +95,11 @@ class Air:
       name: the AIR id, which statements and keys carry.
       components: in the order of their columns and constraints.
       relations: in the order in which their elements are drawn; every relation that is used.
-      public_values: ``(name, length)`` pairs in the order of the statement; length None: any.
+      public_values: ``(name, length)`` pairs in the order of the statement; length None: any, for
+        vectors that only ``public_terms`` reads.
       public_terms: ``public_terms(air)``: LogUp terms that the verifier computes.
+      template: an AIR with the same constraints, for a family that differs in preprocessed columns
+        and public terms only: programs are compiled once for the whole family.
 
     A definition is checked when it is made: ``ValueError`` says what was expected and found, for
     degrees above 3, masks other than [0] and [-1, 0], unused columns, unknown relations.
@@ -107,6 +110,7 @@ class Air:
     relations: tuple[Relation, ...] = ()
     public_values: tuple[tuple[str, int | None], ...] = ()
     public_terms: Callable[[Any], None] | None = None
+    template: Air | None = field(default=None, compare=False, repr=False)
     info: Any = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -132,7 +136,17 @@ class Air:
                         f"AIR {self.name}: expected one generator for preprocessed column "
                         f"{column}, got two"
                     )
+        if self.template is not None and _rules(self.template) != _rules(self):
+            raise ValueError(
+                f"AIR {self.name}: expected a template with the same components, relations and "
+                f"public values, got {self.template.name}"
+            )
         object.__setattr__(self, "info", inspect_air(self))
+
+    @property
+    def structure(self) -> Air:
+        """The AIR that stands for all with these constraints: the template if there is one."""
+        return self.template or self
 
     @property
     def preprocessed(self) -> tuple[tuple[str, Generator], ...]:
@@ -161,13 +175,25 @@ class Air:
         return setup(self, log_sizes, params, **options)
 
 
+def _rules(air: Air) -> Any:
+    """What constraints depend on, and compiled programs with them."""
+    components = [
+        (c.name, c.columns, c.evaluate, c.preprocessed_names, c.log_size) for c in air.components
+    ]
+    return components, air.relations, air.public_values
+
+
 class PublicValues:
-    """Public values by name: ``values.start``; a vector of length 1 reads as a scalar."""
+    """Public values by name: ``values.start``; a vector of length 1 reads as a scalar.
+
+    Names that ``values`` lacks cannot be read: constraints see vectors of fixed length only.
+    """
 
     def __init__(self, air: Air, values: Mapping[str, Sequence[Any]], wrap: Callable) -> None:
         self._values = {
             name: wrap(values[name][0]) if length == 1 else tuple(map(wrap, values[name]))
             for name, length in air.public_values
+            if name in values
         }
 
     def __getattr__(self, name: str) -> Any:

@@ -130,9 +130,13 @@ def logup_total(
     total = qm31.ZERO
     for claimed in claimed_sums:
         total = qm31.add(total, claimed)
-    for num, den in public_fractions(air, values, elements):
-        total = qm31.add(total, qm31.mul(num.secure, qm31.inv(den.secure)))
-    return total
+    # One inversion for all: the fractions are added up over a common denominator.
+    num, den = qm31.ZERO, qm31.ONE
+    for term_num, term_den in public_fractions(air, values, elements):
+        scaled = qm31.mul(term_num.secure, den)
+        num = qm31.add(qm31.mul(num, term_den.secure), scaled)
+        den = qm31.mul(den, term_den.secure)
+    return qm31.add(total, qm31.mul(num, qm31.inv(den)))
 
 
 def composition_at(

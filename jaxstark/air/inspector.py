@@ -111,10 +111,10 @@ class _Inspector(Constraints):
         self.air, self.title = air, title
         self.rules: list[tuple[str, Symbol]] = []
         self.entries: list[tuple[Relation, Symbol, Symbol]] = []
-        lengths = {name: 1 if n is None else n for name, n in air.public_values}
-        self.public_values = PublicValues(
-            air, {name: [0] * n for name, n in lengths.items()}, lambda _: Symbol(0)
-        )
+        self.public_values = PublicValues(air, self._blank(), lambda _: Symbol(0))
+
+    def _blank(self) -> dict[str, list[int]]:
+        return {name: [0] * n for name, n in self.air.public_values if n is not None}
 
     def constrain(self, value: Any, name: str = "") -> None:
         self.rules.append((name or f"constraint {len(self.rules)}", _symbol(value)))
@@ -126,6 +126,9 @@ class _Inspector(Constraints):
 
 
 class _PublicInspector(_Inspector):
+    def _blank(self) -> dict[str, list[int]]:
+        return {name: [0] * (1 if n is None else n) for name, n in self.air.public_values}
+
     def public(self, relation: Relation, values: Sequence[Any], multiplicity: Any = 1) -> None:
         self.entry(relation, values, multiplicity)
 

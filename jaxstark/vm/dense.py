@@ -7,7 +7,12 @@ number of samples and then the samples; the public output is one class for each.
 
 Arithmetic mod p is exact as long as no accumulator leaves the signed range. The compiler bounds
 all of them from weights and input range, and refuses a network that could overflow. The bounds
-hold for inputs in that range only; whoever trusts a proof checks that its public input is in it.
+hold for inputs in that range only: whoever trusts a proof compares its public input with what
+``DenseProgram.public_input`` makes of the samples, which are refused outside the range.
+
+``quantize`` makes the integers. With input scale s and f fraction bits, a feature x stands as
+``round(s x)``, a weight w as ``round(2^f w)`` and a bias b as ``round(2^f s b)``; an accumulator
+is then 2^f s times its float value, and the shift by f behind a ReLU brings it back to s times.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import numpy as np
 
 from jaxstark.vm.assembler import assemble
 from jaxstark.vm.isa import HALF, MAX_SHIFT
-from jaxstark.vm.program import Program
+from jaxstark.vm.program import MAX_MEMORY, Program
 
 Layer = tuple[np.ndarray, np.ndarray]
 
@@ -50,6 +55,16 @@ class DenseProgram:
     def model_hash(self) -> bytes:
         """32 bytes that stand for architecture, weights and biases: the program's hash."""
         return self.program.hash
+
+    def step_bound(self, samples: int) -> int:
+        """The most steps that this number of samples can take; others differ in argmax only."""
+        per_sample = _SAMPLE_STEPS
+        for i, (weights, _) in enumerate(self.layers):
+            inputs, outputs = weights.shape
+            hidden = i < len(self.shifts)
+            activation = _HIDDEN_STEPS + bool(self.shifts[i]) if hidden else _ARGMAX_STEPS
+            per_sample += _LAYER_STEPS + outputs * (_NEURON_STEPS + 4 * inputs + activation)
+        return _START_STEPS + samples * per_sample
 
     def public_input(self, samples: Any) -> np.ndarray:
         """The public input of integer samples ``[n, features]`` or ``[features]``; int64.
@@ -95,34 +110,35 @@ def compile_dense(
 
     Args:
       layers: NumPy or JAX arrays of integers; ``quantize`` makes them from floats.
-      input_range: least and largest feature.
+      input_range: least and largest feature, integers.
       shifts: right shift behind the ReLU of every layer but the last, 0..16; by default 0.
 
-    ``ValueError`` for sizes that do not fit, and for an accumulator that could overflow.
+    ``ValueError`` for floats, for sizes that do not fit, for an accumulator that could overflow,
+    and for a shift that leaves nothing of its layer.
     """
-    checked = tuple(_layer(i, w, b) for i, (w, b) in enumerate(layers))
-    if not checked:
-        raise ValueError("layers: expected at least one (W, b), got none")
+    checked = tuple(_layer(i, w, b) for i, (w, b) in enumerate(_pairs(layers)))
     for i, ((w, _), (following, _)) in enumerate(zip(checked, checked[1:], strict=False), 1):
         if w.shape[1] != following.shape[0]:
             raise ValueError(
                 f"layer {i}: expected {w.shape[1]} inputs, the outputs of layer {i - 1}, got "
                 f"{following.shape[0]}"
             )
-    least, largest = input_range
-    if not -HALF <= least <= largest <= HALF:
-        raise ValueError(
-            f"input range: expected two ascending numbers in -{HALF}..{HALF}, got {input_range}"
-        )
+    ends = _range(input_range)
     shifts = tuple(shifts) if shifts is not None else (0,) * (len(checked) - 1)
-    if len(shifts) != len(checked) - 1 or any(not 0 <= s <= MAX_SHIFT for s in shifts):
+    if len(shifts) != len(checked) - 1 or not all(_is_shift(shift) for shift in shifts):
         raise ValueError(
-            f"shifts: expected {len(checked) - 1} numbers in 0..{MAX_SHIFT}, one for every layer "
+            f"shifts: expected {len(checked) - 1} integers in 0..{MAX_SHIFT}, one for every layer "
             f"but the last, got {shifts}"
         )
-    _check_bounds(checked, shifts, input_range)
-    program = assemble(_text(checked, shifts))
-    return DenseProgram(program, checked, shifts, (least, largest))
+    words = sum(w.size + b.size for w, b in checked) + sum(len(b) for _, b in checked[:-1])
+    if words > MAX_MEMORY:
+        raise ValueError(
+            f"network: expected at most {MAX_MEMORY} words of weights, biases and hidden values, "
+            f"got {words}"
+        )
+    shifts = tuple(int(shift) for shift in shifts)
+    _check_bounds(checked, shifts, ends)
+    return DenseProgram(assemble(_text(checked, shifts)), checked, shifts, ends)
 
 
 def quantize(
@@ -130,30 +146,81 @@ def quantize(
 ) -> tuple[list[Layer], list[int]]:
     """Integer layers and shifts from float layers, for ``compile_dense``.
 
-    A feature x becomes the integer ``round(x input_scale)``, which the caller computes. Weights
-    are multiplied by ``2^fraction_bits`` and rounded; the shifts behind the ReLUs undo that,
-    rounding to nearest, so that all layers work at the scale of the input.
+    Args:
+      layers: NumPy or JAX arrays ``(W [n_in, n_out], b [n_out])``.
+      input_scale: a feature x stands as the integer ``round(x input_scale)``; the caller computes
+        those, and takes the integers of the least and the largest feature as the input range.
+      fraction_bits: weights are multiplied by 2^fraction_bits and rounded, biases also by
+        ``input_scale``. The shifts behind the ReLUs undo the factor, rounding to nearest, so that
+        all layers work at the scale of the input.
+
+    ``ValueError`` for weights that are not finite or that leave the signed range.
     """
-    if not 0 <= fraction_bits <= MAX_SHIFT or not 0 < input_scale < 2**30:
+    if not _is_shift(fraction_bits) or not 0 < input_scale < 2**30:
         raise ValueError(
             f"quantize: expected fraction_bits in 0..{MAX_SHIFT} and input_scale in 0..2^30, got "
             f"{fraction_bits} and {input_scale}"
         )
     out: list[Layer] = []
-    given = [(np.asarray(w, np.float64), np.asarray(b, np.float64)) for w, b in layers]
-    for i, (w, b) in enumerate(given):
-        if not (np.isfinite(w).all() and np.isfinite(b).all()):
-            raise ValueError(f"layer {i}: expected finite weights and biases")
-        bias = np.rint(b * input_scale * 2**fraction_bits).astype(np.int64)
-        if i < len(given) - 1 and fraction_bits:
-            bias += 1 << (fraction_bits - 1)  # the shift rounds down
-        out.append((np.rint(w * 2**fraction_bits).astype(np.int64), bias))
-    return out, [fraction_bits] * (len(given) - 1)
+    given = _pairs(layers)
+    factor = 2**fraction_bits
+    for i, (weights, bias) in enumerate(given):
+        w = _scaled(f"layer {i}, W", weights, factor)
+        b = _scaled(f"layer {i}, b", bias, factor * input_scale)
+        if i < len(given) - 1:
+            b += factor // 2  # the shift rounds down
+        out.append(_layer(i, w, b))
+    return out, [int(fraction_bits)] * (len(given) - 1)
+
+
+def _pairs(layers: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    pairs = list(layers)
+    if not pairs:
+        raise ValueError("layers: expected at least one (W, b), got none")
+    for i, pair in enumerate(pairs):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(f"layer {i}: expected a pair (W, b), got {type(pair).__name__}")
+    return pairs
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_shift(value: Any) -> bool:
+    return _is_integer(value) and 0 <= value <= MAX_SHIFT
+
+
+def _range(given: Any) -> tuple[int, int]:
+    ends = tuple(given) if isinstance(given, Sequence | np.ndarray) else (given,)
+    if len(ends) != 2 or not all(_is_integer(end) for end in ends):
+        raise ValueError(f"input range: expected two integers (least, largest), got {given!r}")
+    least, largest = map(int, ends)
+    if not -HALF <= least <= largest <= HALF:
+        raise ValueError(
+            f"input range: expected two ascending numbers in -{HALF}..{HALF}, got {given!r}"
+        )
+    return least, largest
+
+
+def _scaled(what: str, given: Any, factor: float) -> np.ndarray:
+    """``round(given factor)``, int64."""
+    array = np.asarray(given, np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what}: expected finite numbers, got one that is not")
+    scaled = np.rint(array * factor)
+    if scaled.size and np.abs(scaled).max() > HALF:
+        raise ValueError(
+            f"{what}: expected at most {HALF} after scaling by {factor:g}, got "
+            f"{np.abs(scaled).max():.0f}; use a smaller scale or fewer fraction bits"
+        )
+    return scaled.astype(np.int64)
 
 
 def _integers(what: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "iu":
-        raise ValueError(f"{what}: expected integers, got {array.dtype}")
+        hint = "" if what == "samples" else " (vm.quantize makes integers from floats)"
+        raise ValueError(f"{what}: expected integers, got {array.dtype}{hint}")
     if array.size and (int(array.min()) < -HALF or int(array.max()) > HALF):
         raise ValueError(
             f"{what}: expected integers in -{HALF}..{HALF}, got {array.min()}..{array.max()}"
@@ -188,7 +255,18 @@ def _check_bounds(
                 )
         if i < len(shifts):
             least, largest = (np.maximum(x, 0) >> shifts[i] for x in (low, high))
+            if shifts[i] and high.max() > 0 and not largest.any():
+                raise ValueError(
+                    f"layer {i}: expected a shift that leaves something of sums up to "
+                    f"{high.max()}, got {shifts[i]}, behind which all outputs are 0"
+                )
 
+
+# Steps of the parts below, as `step_bound` adds them up: once (the final halt included), for each
+# sample, for each layer and its neurons. A term of a sum takes four.
+_START_STEPS, _SAMPLE_STEPS = 5, 4
+_LAYER_STEPS, _NEURON_STEPS = 2, 4
+_HIDDEN_STEPS, _ARGMAX_STEPS = 2, 4
 
 # r1 samples left, r2 address of the sample, r3 neuron, r4 its row of weights, r5 input,
 # r6 r7 factors, r8 accumulator, r9 comparison, r10 best logit, r11 its class.

@@ -15,13 +15,13 @@ import numpy as np
 
 from jaxstark import circle, fft
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import logup_rules, run
+from jaxstark.air.evaluate import run
 from jaxstark.air.felt import Felt
 from jaxstark.commit import Committed, log_size
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
-from jaxstark.interaction import decode_elements, decode_public
 from jaxstark.lifting import lift
+from jaxstark.logup import batch_fractions, decode_public, sum_words
 from jaxstark.shape import ProofShape, size_groups
 
 # The vanishing polynomial is +-2^15 on the two halves of the domain one size up.
@@ -71,7 +71,7 @@ def composition_coefficients(
     """Coefficients of the split composition polynomial: uint32 ``[8, 2^L]``.
 
     ``trees`` are the committed trees; ``public`` and ``elements`` are encoded for tracing (see
-    ``jaxstark.interaction``). Left halves of the four coordinates come first, then right halves.
+    ``jaxstark.logup``). Left halves of the four coordinates come first, then right halves.
     """
     powers = np.array(qm31.powers(coefficient, shape.n_constraints)[::-1], np.uint32)
     domains = [_on_quotient_domain(tree, log_blowup) for tree in trees]
@@ -134,13 +134,7 @@ def _component_quotient(
         current[name] = Felt(trace[row])
         if len(offsets) == 2:
             previous[name] = Felt(_shift(trace[row], back))
-    relation = decode_elements(air, elements) if info.n_entries else None
-    rules, fractions = run(air, comp, current, previous, decode_public(air, public), relation)
-    if fractions:
-        columns = [groups[2][row] for row in where.interaction]
-        sums = [Felt(QM31(*columns[i : i + 4])) for i in range(0, len(columns), 4)]
-        last = Felt(QM31(*(_shift(c, back) for c in columns[-4:])))
-        rules = rules + logup_rules(fractions, sums, last, Felt(QM31(*share)))
+    rules, entries = run(air, comp, current, previous, decode_public(air, public))
     size = trace.shape[1]
     total = QM31(*(jnp.zeros((size,), jnp.uint32) for _ in range(4)))
     # The barriers keep XLA from evaluating a rule once for each of the four coordinates.
@@ -153,6 +147,12 @@ def _component_quotient(
                 total = qm31.add(total, qm31.mul(value, power))
             else:
                 total = qm31.add(total, qm31.mul_base(power, value))
+    if entries:
+        columns = [groups[2][row] for row in where.interaction]
+        lookups = _lookup_rules(air, entries, columns, back, share, elements)
+        weights = QM31(*(w[len(rules) :, None] for w in powers.T))
+        weighted = qm31.mul(lookups, QM31(*(_widened(w, size) for w in weights)))
+        total = qm31.add(total, QM31(*(sum_words(w, axis=0) for w in weighted)))
     half = size // 2
     parts = [
         jnp.concatenate(
@@ -161,6 +161,30 @@ def _component_quotient(
         for x in jax.lax.optimization_barrier(total)
     ]
     return jnp.stack(parts)
+
+
+def _lookup_rules(
+    air: Air, entries: Any, columns: list[Any], back: Any, share: Any, elements: Any
+) -> QM31:
+    """The LogUp constraint of every batch: QM31 of uint32 ``[batches, size]``.
+
+    Each batch adds its fractions to the batch before. The last one closes the running sum: it
+    goes on from its own value one row back, less an equal share of the claimed sum.
+    """
+    num, den = batch_fractions(air, entries, elements, columns[0].shape[0])
+    sums = QM31(*(jnp.stack(columns[c::4]) for c in range(4)))
+    before = []
+    for c, coordinate in enumerate(sums):
+        zero = jnp.zeros_like(coordinate[:1])
+        before.append(jnp.concatenate([zero, coordinate[:-1]]))
+        turn = m31.sub(_shift(coordinate[-1], back), jnp.broadcast_to(share[c], zero.shape[1:]))
+        before[c] = before[c].at[-1].set(m31.add(before[c][-1], turn))
+    step = qm31.sub(sums, QM31(*before))
+    return qm31.sub(qm31.mul(step, den), num)
+
+
+def _widened(column: Any, size: int) -> Any:
+    return jnp.broadcast_to(column, (column.shape[0], size))
 
 
 def _shift(column: Any, order: Any) -> Any:

@@ -26,8 +26,9 @@ from jaxstark.errors import ProvingError
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.grind import grind
-from jaxstark.interaction import encode_elements, interaction_columns
+from jaxstark.interaction import interaction_columns
 from jaxstark.key import VerifyingKey
+from jaxstark.logup import encode_elements
 from jaxstark.opening import open_rows, sample
 from jaxstark.params import ProofParams, require_secure
 from jaxstark.profile import get_profile

@@ -24,8 +24,8 @@ SHARED = {
 }
 # Stages of the prover and what only a prover runs.
 PROVER_SIDE = {
-    *("prover", "commit", "composition", "interaction", "oods", "deep", "fri", "grind", "fft"),
-    *("fft_reference", "twiddles", "merkle", "setup", "compile", "pallas", "gather"),
+    *("prover", "commit", "composition", "interaction", "logup", "oods", "deep", "fri", "grind"),
+    *("fft", "fft_reference", "twiddles", "merkle", "setup", "compile", "pallas", "gather"),
 }
 VERIFIER_SIDE = {"verifier", "pcs_verify", "fri_verify", "merkle_verify"}
 PROGRAMS = {"prover", "verifier"}

@@ -1,8 +1,9 @@
 """Run a component's function on values: the evaluator behind domains, points and LogUp columns.
 
 The caller supplies masks as ``Felt`` (arrays over a domain, or QM31 points) and receives the
-constraint values in protocol order: the rules as written, then one constraint for each pair
-of lookups. Source: protocol sections 10 and 11.
+values of the rules and the lookup entries in the order in which they are written; one constraint
+for each pair of lookups follows the rules. Prover stages do with whole arrays, in
+``jaxstark.logup``, what ``fractions`` and ``logup_rules`` do here for one point. Source: protocol sections 10 and 11.
 """
 
 from __future__ import annotations
@@ -36,26 +37,31 @@ def relation_elements(z: QM31, alpha: QM31, arity: int) -> RelationElements:
     return RelationElements(z, tuple(qm31.powers(alpha, arity)))
 
 
-# None stands for "not drawn yet": lookups are then counted, not combined.
-Elements = Mapping[Relation, RelationElements] | None
+Elements = Mapping[Relation, RelationElements]
 Fraction = tuple[Felt, Felt]
 
 
+class Entry(NamedTuple):
+    """A lookup at a row: ``multiplicity / combine(values)`` in a relation."""
+
+    relation: Relation
+    values: Sequence[Any]
+    multiplicity: Felt
+
+
 class _Evaluator(Constraints):
-    def __init__(self, air: Air, public_values: Mapping[str, Any], elements: Elements) -> None:
+    def __init__(self, air: Air, public_values: Mapping[str, Any]) -> None:
         self.air = air
         self.public_values = PublicValues(air, public_values, Felt)
-        self.elements = elements
         self.rules: list[Felt] = []
-        self.fractions: list[Fraction] = []
+        self.entries: list[Entry] = []
 
     def constrain(self, value: Any, name: str = "") -> None:
         self.rules.append(value if isinstance(value, Felt) else Felt(value))
 
     def entry(self, relation: Relation, values: Sequence[Any], multiplicity: Any) -> None:
-        den = Felt(1) if self.elements is None else self.elements[relation].combine(values)
         weight = multiplicity if isinstance(multiplicity, Felt) else Felt(multiplicity)
-        self.fractions.append((weight, den))
+        self.entries.append(Entry(relation, values, weight))
 
 
 class _PublicEvaluator(_Evaluator):
@@ -70,27 +76,31 @@ def run(
     current: Mapping[str, Felt],
     previous: Mapping[str, Felt],
     public_values: Mapping[str, Any],
-    elements: Elements,
-) -> tuple[list[Felt], list[Fraction]]:
-    """Rules and LogUp fractions ``(multiplicity, denominator)`` of a component, in order."""
-    evaluator = _Evaluator(air, public_values, elements)
+) -> tuple[list[Felt], list[Entry]]:
+    """Rules and lookup entries of a component, in order."""
+    evaluator = _Evaluator(air, public_values)
     comp.evaluate(Row(current, previous), evaluator)
-    return evaluator.rules, evaluator.fractions
+    return evaluator.rules, evaluator.entries
 
 
-def batches(fractions: Sequence[Fraction]) -> list[Fraction]:
+def fractions(entries: Sequence[Entry], elements: Elements) -> list[Fraction]:
+    """LogUp fractions ``(multiplicity, denominator)`` of entries, in order."""
+    return [(e.multiplicity, elements[e.relation].combine(e.values)) for e in entries]
+
+
+def batches(terms: Sequence[Fraction]) -> list[Fraction]:
     """Pairs of fractions added up: numerator and denominator of every batch."""
     out = []
-    for start in range(0, len(fractions), 2):
-        num, den = fractions[start]
-        for other_num, other_den in fractions[start + 1 : start + 2]:
+    for start in range(0, len(terms), 2):
+        num, den = terms[start]
+        for other_num, other_den in terms[start + 1 : start + 2]:
             num, den = num * other_den + other_num * den, den * other_den
         out.append((num, den))
     return out
 
 
 def logup_rules(
-    fractions: Sequence[Fraction], sums: Sequence[Felt], previous: Felt | None, shift: Felt | int
+    terms: Sequence[Fraction], sums: Sequence[Felt], previous: Felt | None, shift: Felt | int
 ) -> list[Felt]:
     """The LogUp constraint of every batch.
 
@@ -98,7 +108,7 @@ def logup_rules(
     back, ``shift`` the claimed sum divided by the number of rows.
     """
     rules, before = [], Felt(0)
-    pairs = batches(fractions)
+    pairs = batches(terms)
     for index, ((num, den), total) in enumerate(zip(pairs, sums, strict=True)):
         step = total - before
         if index == len(pairs) - 1 and previous is not None:
@@ -108,13 +118,13 @@ def logup_rules(
     return rules
 
 
-def public_fractions(air: Air, values: Mapping[str, Sequence[int]], elements: Elements) -> list:
-    """The verifier-computed LogUp fractions, as host values."""
+def public_entries(air: Air, values: Mapping[str, Sequence[int]]) -> list[Entry]:
+    """The lookup entries that the verifier adds itself, as host values."""
     if air.public_terms is None:
         return []
-    evaluator = _PublicEvaluator(air, values, elements)
+    evaluator = _PublicEvaluator(air, values)
     air.public_terms(evaluator)
-    return evaluator.fractions
+    return evaluator.entries
 
 
 def logup_total(
@@ -132,7 +142,7 @@ def logup_total(
         total = qm31.add(total, claimed)
     # One inversion for all: the fractions are added up over a common denominator.
     num, den = qm31.ZERO, qm31.ONE
-    for term_num, term_den in public_fractions(air, values, elements):
+    for term_num, term_den in fractions(public_entries(air, values), elements):
         scaled = qm31.mul(term_num.secure, den)
         num = qm31.add(qm31.mul(num, term_den.secure), scaled)
         den = qm31.mul(den, term_den.secure)
@@ -166,13 +176,13 @@ def composition_at(
             current[name] = Felt(samples[-1])
             if len(samples) == 2:
                 previous[name] = Felt(samples[0])
-        rules, fractions = run(air, comp, current, previous, public_values, elements)
-        if fractions:
+        rules, entries = run(air, comp, current, previous, public_values)
+        if entries:
             sums = [[next(interaction) for _ in range(4)] for _ in range(info.n_batches)]
             values = [Felt(qm31.from_coordinates([c[-1] for c in s])) for s in sums]
             back = Felt(qm31.from_coordinates([c[0] for c in sums[-1]]))
             shift = Felt(qm31.mul_base(next(claims), m31.inv(pow(2, log_size, m31.P))))
-            rules = rules + logup_rules(fractions, values, back, shift)
+            rules = rules + logup_rules(fractions(entries, elements), values, back, shift)
         for rule in rules:
             total = qm31.add(qm31.mul(total, coefficient), rule.secure)
     return total

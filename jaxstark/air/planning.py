@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import public_fractions
+from jaxstark.air.evaluate import public_entries
 from jaxstark.circle import MAX_LOG_SIZE
 from jaxstark.fields.m31 import P
 from jaxstark.fields.qm31 import DEGREE
@@ -81,7 +81,7 @@ def _shape(air: Air, sizes: tuple[int, ...], lengths: tuple[int, ...]) -> ProofS
         )
     public = {name: (0,) * n for (name, _), n in zip(air.public_values, lengths, strict=True)}
     n_lookups = sum(info.n_entries << k for info, k in zip(infos, sizes, strict=True))
-    n_lookups += len(public_fractions(air, public, None))
+    n_lookups += len(public_entries(air, public))
     if n_lookups >= P:
         raise ValueError(f"{title}: expected fewer than {P} lookups in all, got {n_lookups}")
     columns = [fixed, tuple(trace)]

@@ -72,16 +72,26 @@ SHIPPED = {
 
 
 def resolve(air_id: str) -> Air:
-    """The shipped AIR of an id; ``ValueError`` if there is none."""
+    """The AIR of an id: a shipped one, or that of a VM program; ``ValueError`` if there is none."""
     name, *rest = air_id.split("/")
-    numbers = [part for part in rest if part.isdecimal() and len(part) < 10]
     try:
-        air = SHIPPED[name].resolve(*map(int, numbers))
+        air = _vm(*rest) if name == "obelysk" else SHIPPED[name].resolve(*_numbers(rest))
     except (KeyError, TypeError):
         air = None
     if air is None or air.name != air_id:
-        raise ValueError(f"AIR id: expected one of {', '.join(SHIPPED)}, got {air_id!r}")
+        known = ", ".join([*SHIPPED, "obelysk"])
+        raise ValueError(f"AIR id: expected one of {known}, got {air_id!r}")
     return air
+
+
+def _numbers(parts: list[str]) -> list[int]:
+    return [int(part) for part in parts if part.isdecimal() and len(part) < 10]
+
+
+def _vm(features: str, input_address: str, digest: str) -> Air:
+    from jaxstark.vm.air import without_program
+
+    return without_program(*_numbers([features, input_address]), digest)
 
 
 def load(reference: str) -> Air:

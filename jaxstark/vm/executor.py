@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxstark.fields import m31
 from jaxstark.fields.m31 import P
 from jaxstark.vm import isa
 from jaxstark.vm.execution import (
@@ -39,16 +40,17 @@ from jaxstark.vm.isa import (
 )
 from jaxstark.vm.program import Program
 
+_KNOWN = 1 << 16  # inverses of the words below are a table, which fits a core's cache
+
 # The fault number -1 means that the program halted; others index isa.FAULTS.
 _KERNEL = """
 def inverse(x):
-    out, exponent = 1, P - 2
-    while exponent:
-        if exponent & 1:
-            out = out * x % P
-        x = x * x % P
-        exponent >>= 1
-    return out
+    # Euclid's algorithm, until the remainder is one of known inverse: r = u x, s = v x mod p.
+    r, s, u, v = uint32(P), uint32(x), 0, 1
+    while s >= {known}:
+        q = r // s
+        r, s, u, v = s, r - q * s, v, u - int64(q) * v
+    return v * int64(INVERSES[s]) % P
 
 
 def {name}(words, memory, stack, registers, pcs, values, addresses, output, sizes):
@@ -129,6 +131,7 @@ def kernel_source() -> tuple[str, str]:
         unknown=FAULTS.index(isa.UNKNOWN_OPCODE),
         halted=-1,
         halt=halts[0],
+        known=_KNOWN,
         branches="\n".join(branches),
     )
     name = f"run_{hashlib.blake2s(source.encode(), digest_size=8).hexdigest()}"
@@ -152,7 +155,8 @@ def _kernel() -> Callable[..., Any]:
     import numba
 
     name, source = kernel_source()
-    names: dict[str, Any] = {"P": P, "HALF": HALF, "int64": np.int64, "__name__": __name__}
+    names: dict[str, Any] = {"P": P, "HALF": HALF, "int64": np.int64, "uint32": np.uint32}
+    names |= {"INVERSES": m31.inv(np.arange(_KNOWN, dtype=np.uint32)), "__name__": __name__}
     # Under this file's name numba finds a folder to keep the machine code in.
     exec(compile(source, __file__, "exec"), names)
     names["inverse"] = numba.njit(names["inverse"])

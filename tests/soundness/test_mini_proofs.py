@@ -22,7 +22,8 @@ from jaxstark.composition import composition_coefficients
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.grind import grind
-from jaxstark.interaction import encode_elements, interaction_columns
+from jaxstark.interaction import interaction_columns
+from jaxstark.logup import encode_elements
 from jaxstark.opening import sample
 from jaxstark.params import ProofParams
 from jaxstark.pcs_verify import tree_positions

@@ -1,0 +1,84 @@
+"""LogUp over whole columns: the fractions of all lookups of a component at once.
+
+Entries are stacked by relation, so that a program has one product, one sum and one inverse for all
+of them and not one for each: it compiles many times faster. Source: protocol section 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark.air.definition import Air
+from jaxstark.air.evaluate import Entry, RelationElements
+from jaxstark.air.felt import Felt
+from jaxstark.fields import m31, qm31
+from jaxstark.fields.qm31 import QM31
+
+
+def encode_elements(air: Air, elements: Mapping[Any, RelationElements]) -> Any:
+    """Relation elements as a traced argument: uint32 ``[1 + arity, 4]`` per relation."""
+    return tuple(
+        np.array([elements[r].z, *elements[r].alpha_powers], np.uint32) for r in air.relations
+    )
+
+
+def decode_public(air: Air, arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Inside a traced function: public values as scalars of uint32 vectors."""
+    return {name: [arrays[name][i] for i in range(arrays[name].shape[0])] for name in arrays}
+
+
+def batch_fractions(
+    air: Air, entries: Sequence[Entry], elements: Sequence[Any], rows: int
+) -> tuple[QM31, QM31]:
+    """Numerators and denominators of all pairs of entries, QM31 of uint32 ``[batches, rows]``.
+
+    ``elements`` as encoded; an odd last entry is a batch of its own.
+    """
+    denominators: list[Any] = [None] * len(entries)
+    for relation, element in zip(air.relations, elements, strict=True):
+        mine = [i for i, entry in enumerate(entries) if entry.relation == relation]
+        if mine:
+            combined = _combine([entries[i].values for i in mine], element, rows)
+            for place, i in enumerate(mine):
+                denominators[i] = [coordinate[place] for coordinate in combined]
+    weights = [_column(entry.multiplicity, rows) for entry in entries]
+    if len(entries) % 2:
+        denominators.append([_column(word, rows) for word in qm31.ONE])
+        weights.append(_column(0, rows))
+    pairs = [QM31(*map(jnp.stack, zip(*denominators[i::2], strict=True))) for i in (0, 1)]
+    first, second = jax.lax.optimization_barrier(pairs)
+    num = qm31.add(
+        qm31.mul_base(second, jnp.stack(weights[0::2])),
+        qm31.mul_base(first, jnp.stack(weights[1::2])),
+    )
+    return num, qm31.mul(first, second)
+
+
+def _combine(tuples: Sequence[Sequence[Any]], element: Any, rows: int) -> list[Any]:
+    """``sum_i alpha^i v_i - z`` for tuples of one relation: four of uint32 ``[tuples, rows]``."""
+    table = jnp.stack([jnp.stack([_column(v, rows) for v in values]) for values in tuples])
+    out = []
+    for c in range(qm31.DEGREE):
+        # alpha^0 is 1: the first values need no product.
+        total = table[:, 0] if c == 0 else jnp.zeros_like(table[:, 0])
+        if table.shape[1] > 1:
+            powers = jnp.broadcast_to(element[2:, c][None, :, None], table[:, 1:].shape)
+            total = m31.add(total, sum_words(m31.mul(table[:, 1:], powers), axis=1))
+        out.append(m31.sub(total, jnp.broadcast_to(element[0, c], total.shape)))
+    return out
+
+
+def sum_words(words: Any, axis: int) -> Any:
+    """Sum of words below 2^32 along an axis of at most 2^31 entries, mod p."""
+    with jax.enable_x64(True):
+        return m31.from_wide(jnp.sum(words.astype(jnp.uint64), axis=axis))
+
+
+def _column(value: Any, rows: int) -> Any:
+    word = value.value if isinstance(value, Felt) else value % m31.P
+    return jnp.broadcast_to(jnp.asarray(word, jnp.uint32), (rows,))

@@ -12,11 +12,14 @@ NOJAX_VENV ?= .venv-nojax
 FLOOR_JAX ?= 0.11.2
 WORKERS ?= 2
 
-# Arguments of `make prove`, passed to experiments/prove.py.
-AIR ?= wide_fibonacci
-LOG_SIZE ?= 12
+# What `make prove` proves: flags of experiments/prove_inference.py; more of them in ARGS.
+INFERENCE ?= --sample=17
 PRESET ?= stwo-96
 OUT ?= out/prove
+
+# What `make prove-air` proves, by experiments/prove.py.
+AIR ?= wide_fibonacci
+LOG_SIZE ?= 12
 
 PY := $(VENV)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
@@ -54,9 +57,13 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 .PHONY: prove
-prove: $(VENV)/.stamp-run ## set up, prove AIR (wide_fibonacci), verify, print a summary
-	@mkdir -p $(OUT)
-	@$(PY) experiments/prove.py --air=$(AIR) --log_size=$(LOG_SIZE) --preset=$(PRESET) --out=$(OUT)
+prove: $(VENV)/.stamp-run ## set up, prove how a network classifies an Iris flower, verify
+	@$(PY) experiments/prove_inference.py $(INFERENCE) --preset=$(PRESET) --out=$(OUT) $(ARGS)
+
+.PHONY: prove-air
+prove-air: $(VENV)/.stamp-run ## set up, prove an example of AIR (wide_fibonacci), verify
+	@$(PY) experiments/prove.py --air=$(AIR) --log_size=$(LOG_SIZE) --preset=$(PRESET) \
+	  --out=$(OUT) $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.stamp-dev ## set up, run the default test suite
@@ -114,8 +121,8 @@ clean: ## remove what the targets built, virtual environments too
 # The development environment serves `make prove` too: do not install twice.
 $(VENV)/.stamp-run: pyproject.toml
 	@$(call venv,$(VENV))
-	@echo "installing jaxstark[cpu,experiments] into $(VENV)"
-	@$(call pip,$(VENV)) -e '.[cpu,experiments]'
+	@echo "installing jaxstark[cpu,experiments,vm] into $(VENV)"
+	@$(call pip,$(VENV)) -e '.[cpu,experiments,vm]'
 	@touch $@
 
 $(VENV)/.stamp-dev: pyproject.toml

@@ -18,10 +18,10 @@ from jaxstark.air.definition import Air
 from jaxstark.air.evaluate import run
 from jaxstark.air.felt import Felt
 from jaxstark.commit import Committed, log_size
-from jaxstark.fields import m31, qm31
+from jaxstark.fields import m31, qm31, sums
 from jaxstark.fields.qm31 import QM31
 from jaxstark.lifting import lift
-from jaxstark.logup import batch_fractions, decode_public, sum_words
+from jaxstark.logup import batch_fractions, decode_public
 from jaxstark.shape import ProofShape, size_groups
 
 # The vanishing polynomial is +-2^15 on the two halves of the domain one size up.
@@ -152,7 +152,7 @@ def _component_quotient(
         lookups = _lookup_rules(air, entries, columns, back, share, elements)
         weights = QM31(*(w[len(rules) :, None] for w in powers.T))
         weighted = qm31.mul(lookups, QM31(*(_widened(w, size) for w in weights)))
-        total = qm31.add(total, QM31(*(sum_words(w, axis=0) for w in weighted)))
+        total = QM31(*(sums.total([t, *w]) for t, w in zip(total, weighted, strict=True)))
     half = size // 2
     parts = [
         jnp.concatenate(
@@ -171,16 +171,15 @@ def _lookup_rules(
     Each batch adds its fractions to the batch before. The last one closes the running sum: it
     goes on from its own value one row back, less an equal share of the claimed sum.
     """
-    num, den = batch_fractions(air, entries, elements, columns[0].shape[0])
-    sums = QM31(*(jnp.stack(columns[c::4]) for c in range(4)))
-    before = []
-    for c, coordinate in enumerate(sums):
-        zero = jnp.zeros_like(coordinate[:1])
-        before.append(jnp.concatenate([zero, coordinate[:-1]]))
-        turn = m31.sub(_shift(coordinate[-1], back), jnp.broadcast_to(share[c], zero.shape[1:]))
-        before[c] = before[c].at[-1].set(m31.add(before[c][-1], turn))
-    step = qm31.sub(sums, QM31(*before))
-    return qm31.sub(qm31.mul(step, den), num)
+    size = columns[0].shape[0]
+    num, den = jax.lax.optimization_barrier(batch_fractions(air, entries, elements, size))
+    before = [jnp.zeros_like(columns[0])] * 4 + columns[:-4]
+    for c in range(4):
+        turn = m31.sub(_shift(columns[c - 4], back), jnp.broadcast_to(share[c], (size,)))
+        before[c - 4] = m31.add(before[c - 4], turn)
+    steps = [m31.sub(now, then) for now, then in zip(columns, before, strict=True)]
+    step = jax.lax.optimization_barrier(QM31(*(jnp.stack(steps[c::4]) for c in range(4))))
+    return jax.lax.optimization_barrier(qm31.sub(qm31.mul(step, den), num))
 
 
 def _widened(column: Any, size: int) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxstark.air.definition import Air
 from jaxstark.air.evaluate import Entry, RelationElements
 from jaxstark.air.felt import Felt
-from jaxstark.fields import m31, qm31
+from jaxstark.fields import m31, qm31, sums
 from jaxstark.fields.qm31 import QM31
 
 
@@ -65,18 +65,14 @@ def _combine(tuples: Sequence[Sequence[Any]], element: Any, rows: int) -> list[A
     out = []
     for c in range(qm31.DEGREE):
         # alpha^0 is 1: the first values need no product.
-        total = table[:, 0] if c == 0 else jnp.zeros_like(table[:, 0])
-        if table.shape[1] > 1:
-            powers = jnp.broadcast_to(element[2:, c][None, :, None], table[:, 1:].shape)
-            total = m31.add(total, sum_words(m31.mul(table[:, 1:], powers), axis=1))
+        terms = [table[:, 0]] if c == 0 else []
+        if arity := table.shape[1] - 1:
+            powers = (element[i, c] for i in range(2, arity + 2))
+            pairs = [(table[:, i], p) for i, p in enumerate(powers, 1)]
+            terms.append(sums.dot([(x, jnp.broadcast_to(p, x.shape)) for x, p in pairs]))
+        total = sums.total(terms) if terms else jnp.zeros_like(table[:, 0])
         out.append(m31.sub(total, jnp.broadcast_to(element[0, c], total.shape)))
     return out
-
-
-def sum_words(words: Any, axis: int) -> Any:
-    """Sum of words below 2^32 along an axis of at most 2^31 entries, mod p."""
-    with jax.enable_x64(True):
-        return m31.from_wide(jnp.sum(words.astype(jnp.uint64), axis=axis))
 
 
 def _column(value: Any, rows: int) -> Any:

@@ -19,6 +19,7 @@ from jaxstark.circle import SecurePoint
 from jaxstark.fft_reference import basis_factors, log_length
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
+from jaxstark.fields.sums import dot, total
 
 _SUMMANDS = 16  # in one straight-line pass: XLA vectorises it, but not a reduction
 _MIN_LOW_BITS = 6  # the contiguous axis stays long enough for vectors
@@ -69,13 +70,13 @@ def evaluate_at_factors(coefficients: Array | np.ndarray, factors: Array | np.nd
     weights = high.reshape(n_words, n_sums, n_summands).transpose(1, 2, 0)[None, ..., None]
     columns = jnp.asarray(coefficients).reshape(n_columns, n_sums, n_summands, 1, lanes)
     sums = lax.optimization_barrier(
-        _dot([(columns[:, :, i], weights[:, :, i]) for i in range(n_summands)])
+        dot([(columns[:, :, i], weights[:, :, i]) for i in range(n_summands)])
     )
     while n_sums > 1:
         n_summands = min(_SUMMANDS, n_sums)
         n_sums //= n_summands
         terms = sums.reshape(n_columns, n_sums, n_summands, n_words, lanes)
-        sums = lax.optimization_barrier(_sum([terms[:, :, i] for i in range(n_summands)]))
+        sums = lax.optimization_barrier(total([terms[:, :, i] for i in range(n_summands)]))
 
     rows = sums.reshape(n_columns, n_points, qm31.DEGREE, lanes)
     products = qm31.mul(
@@ -116,31 +117,7 @@ def _basis_halves(factors: Array | np.ndarray, low_bits: int) -> tuple[QM31, Arr
     return low, high[..., : 1 << (log_size - low_bits)].transpose(1, 0, 2)
 
 
-def _dot(pairs: list[tuple[Array, Array]]) -> Array:
-    """The canonical sum of products of canonical words."""
-    with jax.enable_x64(True):
-        products = [x.astype(np.uint64) * y.astype(np.uint64) for x, y in pairs]
-        # Four products, each below 2^62, fit in one word.
-        folded = [
-            m31.fold_wide(_plain_sum(products[i : i + 4])) for i in range(0, len(products), 4)
-        ]
-        return m31.from_wide(_plain_sum(folded))
-
-
-def _sum(terms: list[Array]) -> Array:
-    """The canonical sum of canonical words."""
-    with jax.enable_x64(True):
-        return m31.from_wide(_plain_sum([t.astype(np.uint64) for t in terms]))
-
-
 def _row_sums(words: Array) -> Array:
     """Canonical sums along the last axis."""
     with jax.enable_x64(True):
         return m31.from_wide(jnp.sum(words.astype(np.uint64), axis=-1))
-
-
-def _plain_sum(terms: list[Array]) -> Array:
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total

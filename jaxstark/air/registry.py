@@ -76,7 +76,7 @@ def resolve(air_id: str) -> Air:
     name, *rest = air_id.split("/")
     try:
         air = _vm(*rest) if name == "obelysk" else SHIPPED[name].resolve(*_numbers(rest))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         air = None
     if air is None or air.name != air_id:
         known = ", ".join([*SHIPPED, "obelysk"])
@@ -91,7 +91,8 @@ def _numbers(parts: list[str]) -> list[int]:
 def _vm(features: str, input_address: str, digest: str) -> Air:
     from jaxstark.vm.air import without_program
 
-    return without_program(*_numbers([features, input_address]), digest)
+    number, address = _numbers([features, input_address])
+    return without_program(number, address, digest)
 
 
 def load(reference: str) -> Air:

@@ -105,7 +105,7 @@ def _derive(
     addresses: Any,
 ) -> dict[str, Any]:
     """All columns by component, uint32 ``[columns, 2^k]``, from the shipped words."""
-    step = dict(zip(FIELDS, jnp.take(rom, pcs, axis=1, mode="clip"), strict=True))
+    step: Columns = dict(zip(FIELDS, jnp.take(rom, pcs, axis=1, mode="clip"), strict=True))
     accesses = _accesses(step, initial, stack_size, values, addresses)
     step |= _operands(step, accesses, pcs, values)
     sizes = {comp.name: 1 << k for comp, k in zip(air.components, log_sizes, strict=True)}
@@ -119,12 +119,13 @@ def _derive(
         "program": {"uses": _histogram(pcs, sizes["program"])},
         "memory": {"time": accesses.last_time, "word": accesses.last_word},
     }
-    for name, (comp, fill, uses) in VALUE_COMPONENTS.items():
+    for comp, fill, uses in VALUE_COMPONENTS.values():
         if comp.name in components:
             out[comp.name] = _value_columns(step, fill, uses, sizes[comp.name])
-    for name, (comp, relation) in TABLES.items():
+    filled = [comp for comp in air.components if comp.name in out]
+    for name, (_, relation) in TABLES.items():
         if name in components:
-            found = [_lookups(air, c, out[c.name], relation) for c in air.components if c.name in out]
+            found = [_lookups(air, comp, out[comp.name], relation) for comp in filled]
             out[name] = {"uses": _count(sum(found, []), sizes[name])}
     return {
         comp.name: jnp.stack([out[comp.name][name] for name in comp.columns])

@@ -138,9 +138,10 @@ impl ProofFile {
     }
 }
 
-/// The words of the declared public vectors; names, order, lengths and range must be right.
+/// The words of the declared public vectors; names, order, lengths (where they are fixed) and range
+/// must be right.
 pub fn parse_public(
-    declared: &[(&str, usize)],
+    declared: &[(&str, Option<usize>)],
     given: &PublicValues,
 ) -> Result<Vec<Vec<BaseField>>, Reject> {
     let fail = |message: String| Err(Reject::new("public values", message));
@@ -155,10 +156,12 @@ pub fn parse_public(
         let Ok(words) = Vec::<u32>::deserialize(value) else {
             return fail(format!("{name}: expected an array of words, got {value}"));
         };
-        if words.len() != *length || words.iter().any(|word| *word >= P) {
-            return fail(format!(
-                "{name}: expected {length} words below 2^31 - 1, got {value}"
-            ));
+        if let Some(length) = length.filter(|length| *length != words.len()) {
+            let got = words.len();
+            return fail(format!("{name}: expected {length} words, got {got}"));
+        }
+        if let Some(word) = words.iter().find(|word| **word >= P) {
+            return fail(format!("{name}: expected words below 2^31 - 1, got {word}"));
         }
         let felts = words.into_iter().map(BaseField::from_u32_unchecked);
         vectors.push(felts.collect());
@@ -180,7 +183,7 @@ mod tests {
 
     fn parse(value: serde_json::Value) -> Result<Vec<Vec<BaseField>>, Reject> {
         let given = value.as_object().expect("an object");
-        parse_public(&[("start", 1), ("result", 2)], given)
+        parse_public(&[("start", Some(1)), ("result", Some(2))], given)
     }
 
     #[test]
@@ -196,6 +199,28 @@ mod tests {
             json!({"start": [P], "result": [0, 1]}),
             json!({"start": [1.0], "result": [0, 1]}),
             json!({"start": 7, "result": [0, 1]}),
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().stage, "public values");
+        }
+    }
+
+    #[test]
+    fn public_vectors_can_be_of_any_length() {
+        let parse = |words: serde_json::Value| {
+            let given = json!({"input": words, "output": []});
+            let declared = [("input", None), ("output", None)];
+            parse_public(&declared, given.as_object().expect("an object"))
+        };
+        for n in [0, 1, 5000] {
+            let vectors = parse(json!(vec![n; n])).unwrap();
+            assert_eq!([vectors[0].len(), vectors[1].len()], [n, 0]);
+        }
+        for wrong in [
+            json!([0, P]),
+            json!([-1]),
+            json!(["0"]),
+            json!(0),
+            json!(null),
         ] {
             assert_eq!(parse(wrong).unwrap_err().stage, "public values");
         }

@@ -38,6 +38,8 @@ pub struct Shape {
     pub has_lookups: Vec<bool>,
     /// Number of samples of every column of every tree, composition included.
     pub n_samples: Vec<Vec<usize>>,
+    /// Lookups on all rows, with the verifier's own.
+    pub n_lookups: usize,
 }
 
 impl Instance {
@@ -79,7 +81,7 @@ impl Instance {
     ) -> Vec<FrameworkComponent<Eval>> {
         let ids = self.description.preprocessed.iter().map(|(id, _)| id);
         let ids: Vec<_> = ids
-            .map(|id| PreProcessedColumnId { id: (*id).into() })
+            .map(|id| PreProcessedColumnId { id: id.clone() })
             .collect();
         let mut allocator = TraceLocationAllocator::new_with_preprocessed_columns(&ids);
         let inputs = Inputs {
@@ -100,6 +102,8 @@ impl Instance {
         let relations = vec![RelationElements::dummy(); self.description.n_relations];
         let none = vec![SecureField::zero(); self.log_sizes.len()];
         let components = self.components(&relations, &none);
+        let counts = components.iter().map(|c| c.logup_counts());
+        let n_lookups: usize = counts.map(|c| c.values().sum::<usize>()).sum();
         let components = Components {
             components: components.iter().map(|c| c as &dyn Component).collect(),
             n_preprocessed_columns: self.description.preprocessed.len(),
@@ -121,6 +125,7 @@ impl Instance {
             has_lookups: has_lookups.collect(),
             columns: components.column_log_sizes(),
             n_samples,
+            n_lookups: n_lookups + self.air.public_terms(&self.public).len(),
         }
     }
 
@@ -177,4 +182,35 @@ fn check_sizes(
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use stwo::core::fri::FriConfig;
+
+    use super::*;
+
+    #[test]
+    fn lookups_are_counted_on_all_rows_and_for_the_verifier() {
+        let config = PcsConfig {
+            pow_bits: 0,
+            fri_config: FriConfig::new(0, 1, 3, 1),
+            lifting_log_size: None,
+        };
+        let count = |id: &str, log_sizes: &[u32], public: serde_json::Value| {
+            let public = public.as_object().expect("an object");
+            let instance = Instance::new(id, log_sizes, config, public).expect(id);
+            instance.shape().n_lookups
+        };
+        assert_eq!(count("wide_fibonacci/3", &[4], json!({})), 0);
+        assert_eq!(
+            count("plonk/some", &[5], json!({"inputs": [], "outputs": []})),
+            3 << 5
+        );
+        let id = format!("obelysk/1/2/{}", "0".repeat(64));
+        let public = json!({"input": [1, 2, 3], "output": [4, 5]});
+        let expected = (16 << 9) + (1 << 3) + (2 << 4) + (6 << 5) + (1 << 8) + 5;
+        assert_eq!(count(&id, &[9, 3, 4, 5, 8], public), expected);
+    }
 }

@@ -10,8 +10,8 @@ use stwo_constraint_framework::relation;
 
 pub const TAG: &[u8] = b"jaxstark/1";
 
-// One type for relations of any arity up to 8: only z and alpha are drawn, whatever the capacity.
-relation!(RelationElements, 8);
+// One type for relations of any arity up to 32: only z and alpha are drawn, whatever the capacity.
+relation!(RelationElements, 32);
 
 /// Length in bytes, then little-endian words, zero-padded.
 pub fn encode(bytes: &[u8]) -> Vec<u32> {

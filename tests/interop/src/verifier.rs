@@ -3,6 +3,7 @@
 use num_traits::Zero;
 use stwo::core::air::Component;
 use stwo::core::channel::{Blake2sChannel, Channel};
+use stwo::core::fields::m31::P;
 use stwo::core::fields::qm31::SecureField;
 use stwo::core::pcs::CommitmentSchemeVerifier;
 use stwo::core::vcs_lifted::blake2_merkle::Blake2sMerkleChannel;
@@ -19,6 +20,13 @@ pub fn verify(key: &Key, public: &PublicValues, proof: ProofFile) -> Result<(), 
     let config = key.config.to_pcs()?;
     let instance = Instance::new(&key.air, &key.log_sizes, config, public)?;
     let shape = instance.shape();
+    // With p of them, false tuples could cancel.
+    ensure(shape.n_lookups < P as usize, "key", || {
+        format!(
+            "sizes: expected fewer than {P} lookups, got {}",
+            shape.n_lookups
+        )
+    })?;
     let claims = shape.spread_claims(&proof.claimed_sums)?;
     check_shape(&shape, &proof)?;
     let roots = &proof.stark_proof.commitments;

@@ -129,6 +129,22 @@ fn rejects_other_statements() {
     }
 }
 
+#[test]
+fn rejects_sizes_with_p_lookups() {
+    silence_panics();
+    let is_small = |case: &Value| {
+        case["key"]["air"] == "state_machine" && case["key"]["config"]["log_blowup_factor"] == 1
+    };
+    let mut case = cases().into_iter().find(is_small).expect("a case");
+    // Two lookups a row in two components.
+    for (log_size, too_many) in [(28, false), (29, true)] {
+        case["key"]["log_sizes"] = json!([log_size, log_size]);
+        case["proof"]["log_sizes"] = json!([log_size, log_size]);
+        let error = verify(&case).error.expect("another size");
+        assert_eq!(error.contains("lookups"), too_many, "{error}");
+    }
+}
+
 /// Holds in release builds because their profile checks for overflow.
 #[test]
 fn rejects_a_last_layer_size_that_wraps() {

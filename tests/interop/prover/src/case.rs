@@ -77,7 +77,7 @@ impl Case {
             let names = component.columns.iter().map(String::as_str);
             trace.columns.push(read_columns(given, names)?);
         }
-        let ids = description.preprocessed.iter().map(|(id, _)| *id);
+        let ids = description.preprocessed.iter().map(|(id, _)| id.as_str());
         trace.preprocessed = match &self.preprocessed {
             Some(given) => read_columns(given, ids)?,
             None => example::preprocessed(&self.air, &self.log_sizes)
@@ -120,7 +120,7 @@ impl Trace {
                 write_columns(names, columns).into(),
             )
         });
-        let ids = description.preprocessed.iter().map(|(id, _)| *id);
+        let ids = description.preprocessed.iter().map(|(id, _)| id.as_str());
         TraceFile {
             columns: columns.collect(),
             preprocessed: write_columns(ids, &self.preprocessed),

@@ -181,7 +181,7 @@ fn rows<'a>(instance: &'a Instance, trace: &'a Trace, component: usize) -> Rows<
         preprocessed: owned
             .zip(&trace.preprocessed)
             .filter(|((_, owner), _)| *owner == component)
-            .map(|((id, _), column)| (*id, column.as_slice()))
+            .map(|((id, _), column)| (id.as_str(), column.as_slice()))
             .collect(),
     }
 }

@@ -1,10 +1,11 @@
 //! The AIRs, each in a file of its own.
 //!
-//! A new AIR is a file beside this one, its component types in `components!` and its name in
-//! `resolve`. Order matters everywhere: columns, constraints and lookup entries are numbered in
-//! the order in which `evaluate` asks for them.
+//! A new AIR is a file or a folder beside this one, its component types in `components!` and its
+//! name in `resolve`. Order matters everywhere: columns, constraints and lookup entries are
+//! numbered in the order in which `evaluate` asks for them.
 
 mod legacy26;
+mod obelysk;
 mod plonk;
 mod range_sum;
 mod state_machine;
@@ -46,6 +47,16 @@ components! {
     Legacy26(legacy26::Steps),
     RangeSum(range_sum::Sum),
     RangeTable(range_sum::Table),
+    // Boxed: it has many relations, and all components are of one type.
+    ObelyskSteps(Box<obelysk::Steps>),
+    ObelyskProgram(obelysk::Program),
+    ObelyskMemory(obelysk::Memory),
+    ObelyskRelu(obelysk::Relu),
+    ObelyskLess(obelysk::Less),
+    ObelyskShift(obelysk::Shift),
+    ObelyskBitwise(obelysk::Bitwise),
+    ObelyskBytes(obelysk::Bytes),
+    ObelyskNibbles(obelysk::Nibbles),
 }
 
 /// The AIR of an id such as `wide_fibonacci/26`.
@@ -58,6 +69,7 @@ pub fn resolve(id: &str) -> Option<Box<dyn Air>> {
         "state_machine" => state_machine::parse(&args),
         "legacy26" => legacy26::parse(&args),
         "range_sum" => range_sum::parse(&args),
+        "obelysk" => obelysk::parse(&args),
         _ => None,
     }
 }
@@ -80,10 +92,11 @@ pub trait Air {
 pub struct Description {
     pub components: Vec<ComponentShape>,
     /// Columns of tree 0 in order: id, and the component whose size it has.
-    pub preprocessed: Vec<(&'static str, usize)>,
+    pub preprocessed: Vec<(String, usize)>,
     pub n_relations: usize,
-    /// Public vectors in declaration order, with their lengths.
-    pub public: Vec<(&'static str, usize)>,
+    /// Public vectors in declaration order, with their lengths. Those of any length are for
+    /// `public_terms` alone: constraints must not depend on them.
+    pub public: Vec<(&'static str, Option<usize>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,9 +109,13 @@ pub struct ComponentShape {
 
 impl ComponentShape {
     fn new(name: &'static str, columns: &str) -> Self {
+        Self::of_columns(name, &columns.split_whitespace().collect::<Vec<_>>())
+    }
+
+    fn of_columns(name: &'static str, columns: &[&str]) -> Self {
         Self {
             name,
-            columns: columns.split_whitespace().map(String::from).collect(),
+            columns: columns.iter().map(|column| (*column).into()).collect(),
             log_size: None,
         }
     }
@@ -171,6 +188,8 @@ fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
 mod tests {
     use super::resolve;
 
+    const HASH: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
     #[test]
     fn only_canonical_ids_resolve() {
         for id in [
@@ -198,6 +217,62 @@ mod tests {
             "range_sum/25",
         ] {
             assert!(resolve(id).is_none(), "{id}");
+        }
+    }
+
+    #[test]
+    fn only_canonical_ids_of_programs_resolve() {
+        for args in ["0/0", "15/16777216"] {
+            assert!(
+                resolve(&format!("obelysk/{args}/{HASH}")).is_some(),
+                "{args}"
+            );
+        }
+        for args in [
+            "16/0",
+            "00/0",
+            "-1/0",
+            "/0",
+            "0",
+            "0/007",
+            "0/+7",
+            "0/16777217",
+            "0/7/7",
+        ] {
+            assert!(
+                resolve(&format!("obelysk/{args}/{HASH}")).is_none(),
+                "{args}"
+            );
+        }
+        let last_changed = |last: &str| format!("{}{last}", &HASH[..63]);
+        for hash in ["", "e", "g", "F", "/", "ff", "f/"].map(last_changed) {
+            let expected = hash.len() == 64 && hash.ends_with('e');
+            let id = format!("obelysk/0/0/{hash}");
+            assert_eq!(resolve(&id).is_some(), expected, "{id}");
+        }
+    }
+
+    #[test]
+    fn programs_have_the_components_that_they_need() {
+        for (features, components, n_relations, n_preprocessed) in [
+            (0, "steps program memory", 5, 38),
+            (1, "steps program memory relu bytes", 6, 39),
+            (3, "steps program memory relu less bytes", 6, 39),
+            (4, "steps program memory shift bytes", 6, 39),
+            (8, "steps program memory bitwise nibbles", 6, 41),
+            (
+                15,
+                "steps program memory relu less shift bitwise bytes nibbles",
+                7,
+                42,
+            ),
+        ] {
+            let air = resolve(&format!("obelysk/{features}/0/{HASH}")).expect("an id");
+            let description = air.description();
+            let names: Vec<_> = description.components.iter().map(|c| c.name).collect();
+            assert_eq!(names.join(" "), components);
+            assert_eq!(description.n_relations, n_relations);
+            assert_eq!(description.preprocessed.len(), n_preprocessed);
         }
     }
 }

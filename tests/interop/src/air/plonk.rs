@@ -39,10 +39,10 @@ impl Air for Plonk {
                 ComponentShape::new("gates", "mult a_val b_val c_val").of_size(self.fibonacci)
             ],
             preprocessed: ["plonk_a_wire", "plonk_b_wire", "plonk_c_wire", "plonk_op"]
-                .map(|id| (id, 0))
+                .map(|id| (id.into(), 0))
                 .to_vec(),
             n_relations: 1,
-            public: vec![("inputs", n_inputs), ("outputs", n_outputs)],
+            public: vec![("inputs", Some(n_inputs)), ("outputs", Some(n_outputs))],
         }
     }
 

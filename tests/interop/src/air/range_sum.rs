@@ -28,12 +28,12 @@ impl Air for RangeSum {
                 ComponentShape::new("table", "multiplicity").of_size(Some(self.bits)),
             ],
             preprocessed: vec![
-                ("range_sum_is_first", 0),
-                ("range_sum_is_last", 0),
-                ("range_sum_table", 1),
+                ("range_sum_is_first".into(), 0),
+                ("range_sum_is_last".into(), 0),
+                ("range_sum_table".into(), 1),
             ],
             n_relations: 1,
-            public: vec![("start", 1), ("result", 1)],
+            public: vec![("start", Some(1)), ("result", Some(1))],
         }
     }
 

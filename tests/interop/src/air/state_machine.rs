@@ -22,7 +22,7 @@ impl Air for StateMachine {
                 .map(|name| ComponentShape::new(name, "x y"))
                 .to_vec(),
             n_relations: 1,
-            public: vec![("initial", 2), ("final", 2)],
+            public: vec![("initial", Some(2)), ("final", Some(2))],
             ..Description::default()
         }
     }

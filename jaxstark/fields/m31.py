@@ -14,6 +14,8 @@ Source: protocol section 2.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,23 +31,24 @@ M31 = Any
 def _reduce(s: M31) -> M31:
     """One conditional subtraction: words in ``0..2p-1`` become canonical, ``2p`` becomes p."""
     # Below p the subtraction wraps to a large word, so that the minimum keeps s.
-    if isinstance(s, np.ndarray):
+    if isinstance(s, np.ndarray | np.generic):
         return np.minimum(s, s - DTYPE(P))
-    import jax.numpy as jnp
+    from jax import lax
 
-    return jnp.minimum(s, s - DTYPE(P))
+    return lax.min(s, lax.sub(s, DTYPE(P)))
 
 
 def canonical(a: M31) -> M31:
     """Words in ``0..2^32-1`` to ``0..p-1``."""
     if isinstance(a, int):
         return a % P
-    return _reduce(_reduce((a & DTYPE(P)) + (a >> DTYPE(31))))
+    return _reduce(_reduce(_apply("add", _apply("and", a, DTYPE(P)), _apply("shr", a, DTYPE(31)))))
 
 
 def fold_wide(wide: Any) -> Any:
     """A congruent word below 2^34 for any uint64 word (NumPy, or JAX in 64-bit mode)."""
-    return (wide & np.uint64(P)) + (wide >> np.uint64(31))
+    low, high = _apply("and", wide, np.uint64(P)), _apply("shr", wide, np.uint64(31))
+    return _apply("add", low, high)
 
 
 def from_wide(wide: Any) -> M31:
@@ -57,21 +60,21 @@ def add(a: M31, b: M31) -> M31:
     """``a + b``."""
     if isinstance(a, int) and isinstance(b, int):
         return (a + b) % P
-    return _reduce(_word(a) + _word(b))
+    return _reduce(_apply("add", _word(a), _word(b)))
 
 
 def sub(a: M31, b: M31) -> M31:
     """``a - b``."""
     if isinstance(a, int) and isinstance(b, int):
         return (a - b) % P
-    return _reduce(_word(a) + (DTYPE(P) - _word(b)))
+    return _reduce(_apply("add", _word(a), _apply("sub", DTYPE(P), _word(b))))
 
 
 def neg(a: M31) -> M31:
     """``-a``."""
     if isinstance(a, int):
         return -a % P
-    return _reduce(DTYPE(P) - a)
+    return _reduce(_apply("sub", DTYPE(P), a))
 
 
 def double(a: M31) -> M31:
@@ -95,10 +98,11 @@ def mul(a: M31, b: M31) -> M31:
     # word, and the low part needs a 32-bit product only. The same form runs under XLA and in
     # Pallas kernels, where the 64-bit mode may wrap nothing but this multiplication.
     with jax.enable_x64(True):
-        doubled = (a + a).astype(np.uint64)
-        wide = doubled * (np.uint64(b) if isinstance(b, np.generic) else b.astype(np.uint64))
-        high = (wide >> np.uint64(32)).astype(DTYPE)
-    return _reduce(high + ((a * b) & DTYPE(P)))
+        doubled = _cast(_apply("add", a, a), np.uint64)
+        wide = _apply("mul", doubled, _cast(b, np.uint64))
+        high = _cast(_apply("shr", wide, np.uint64(32)), DTYPE)
+    low = _apply("and", _apply("mul", a, b), DTYPE(P))
+    return _reduce(_apply("add", high, low))
 
 
 def sq(a: M31) -> M31:
@@ -182,6 +186,42 @@ def _concat(a: Any, b: Any) -> Any:
     import jax.numpy as jnp
 
     return jnp.concatenate([a, b], axis=-1)
+
+
+_OPERATORS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "add": (operator.add, "add"),
+    "sub": (operator.sub, "sub"),
+    "mul": (operator.mul, "mul"),
+    "and": (operator.and_, "bitwise_and"),
+    "shr": (operator.rshift, "shift_right_logical"),
+}
+
+
+def _apply(name: str, a: Any, b: Any) -> Any:
+    """One operator on words of either array kind.
+
+    JAX arrays of one shape go to ``jax.lax``: the same program as by operators, traced in a third
+    of the time, and tracing is a large part of a first proof.
+    """
+    function, primitive = _OPERATORS[name]
+    if _plain_jax(a, b) or _plain_jax(b, a):
+        from jax import lax
+
+        return getattr(lax, primitive)(a, b)
+    return function(a, b)
+
+
+def _plain_jax(a: Any, b: Any) -> bool:
+    """Whether ``a`` is a JAX array and ``b`` one of its shape or a NumPy scalar."""
+    return _is_jax(a) and (isinstance(b, np.generic) or (_is_jax(b) and a.shape == b.shape))
+
+
+def _cast(a: Any, dtype: Any) -> Any:
+    if isinstance(a, np.generic):
+        return dtype(a)
+    from jax import lax
+
+    return lax.convert_element_type(a, dtype)
 
 
 def _word(a: M31) -> Any:

@@ -20,6 +20,25 @@ MIN_STEPS = 32
 _JOB_STRIDE = 17
 _MODULUS = 2**30 - 1
 
+# Final r0..r3 of job 0, by what the Halt counts for and the number of steps. legacy26: the Halt is
+# one more step; published for the original system. obelysk: the Halt is the last step, and the
+# last phase, which is one step shorter, changes r0 only; from the executor, equal to the reference
+# interpreter at 1,024 and 65,536 steps.
+GOLDEN: dict[str, dict[int, tuple[int, int, int, int]]] = {
+    "legacy26": {
+        1_024: (231529579, 906272913, 619981004, 1493129201),
+        65_536: (1950002433, 1119237938, 1258347647, 1521179047),
+        262_144: (1754587590, 1022891160, 1734400814, 442889659),
+        1_048_576: (1541448991, 1991993707, 1490877255, 1115067383),
+    },
+    "obelysk": {
+        1_024: (364997343, 906272913, 619981004, 1493129201),
+        65_536: (1178217016, 1119237938, 1258347647, 1521179047),
+        262_144: (386646176, 1022891160, 1734400814, 442889659),
+        1_048_576: (721427401, 1991993707, 1490877255, 1115067383),
+    },
+}
+
 
 def synthetic(steps: int, job: int = 0, *, halt_counts: bool = True) -> Program:
     """The workload program of ``steps`` steps.

@@ -35,7 +35,7 @@ from jaxstark.profile import get_profile
 from jaxstark.proof import Proof, StarkProof
 from jaxstark.setup import DEFAULT_PROFILE, preprocessed, setup
 from jaxstark.shape import INTERACTION, TRACE, ProofShape, size_groups
-from jaxstark.trace import Trace
+from jaxstark.trace import ColumnTable, Trace
 
 # stage name, seconds since the stage before ended
 OnStage = Callable[[str, float], None]
@@ -108,7 +108,7 @@ def _run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: _Clock, chec
     )
     fixed = preprocessed(air, key.log_sizes, log_blowup)
     channel = channel.mix_root(key.preprocessed_root)
-    tables = [jnp.stack(list(trace.columns[c.name].values())) for c in air.components]
+    tables = [_table(trace.columns[c.name]) for c in air.components]
     trees = [fixed.committed, commit_rows(_group(tables, shape.columns[TRACE]), log_blowup)]
     channel = channel.mix_root(merkle.root_bytes(trees[-1].tree))
     clock.done("commit trace", trees)
@@ -185,6 +185,13 @@ def _run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: _Clock, chec
     return Proof(key.profile, air.name, key.log_sizes, tuple(claimed), stark)
 
 
+def _table(columns: Any) -> Any:
+    """The columns of a component on the device: uint32 ``[columns, 2^k]``."""
+    if isinstance(columns, ColumnTable):
+        return jnp.asarray(columns.array)
+    return jnp.stack(list(columns.values()))
+
+
 def _group(tables: Sequence[Any], columns: tuple[int, ...]) -> list[Any]:
     """Tables ``[columns, 2^k]`` in component order to size groups, in ascending size."""
     out = []
@@ -203,7 +210,9 @@ def _interaction(
         if air.info.components[index].n_entries:
             names = comp.preprocessed_names
             rows = tables[index].shape[1]
-            read = np.stack([fixed[n] for n in names]) if names else np.zeros((0, rows), np.uint32)
+            read = np.zeros((0, rows), np.uint32)
+            if names:
+                read = jnp.stack([fixed[n] for n in names])
             table, claimed = interaction_columns(air, index, tables[index], read, public, encoded)
             columns.append(table)
             sums.append(claimed)

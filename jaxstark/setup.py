@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxstark import merkle
@@ -26,10 +27,10 @@ DEFAULT_PROFILE = "stwo-2.2"
 
 
 class Preprocessed(NamedTuple):
-    """Tree 0, and its columns by name: uint32 ``[2^k]`` in row order, on the host."""
+    """Tree 0, and its columns by name: uint32 ``[2^k]`` in row order, on the device."""
 
     committed: Committed
-    columns: dict[str, np.ndarray]
+    columns: dict[str, Any]
 
 
 def setup(
@@ -56,10 +57,13 @@ def preprocessed(air: Air, log_sizes: tuple[int, ...], log_blowup: int) -> Prepr
     sizes: dict[str, int] = {}
     for comp, k in zip(air.components, log_sizes, strict=True):
         sizes |= dict.fromkeys(comp.preprocessed_names, k)
-    columns = {name: _generate(air, name, make, sizes[name]) for name, make in air.preprocessed}
+    columns = {
+        name: jnp.asarray(_generate(air, name, make, sizes[name]))
+        for name, make in air.preprocessed
+    }
     names = list(columns)
     groups = [
-        np.stack([columns[names[i]] for i in group])
+        jnp.stack([columns[names[i]] for i in group])
         for _, group in size_groups(tuple(sizes[name] for name in names))
     ]
     return Preprocessed(commit_rows(groups, log_blowup), columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,23 @@ from jaxstark.air.planning import check_public_values
 from jaxstark.fields import m31
 
 
+class ColumnTable(Mapping[str, Any]):
+    """Named columns that are the rows of one array ``[n_columns, 2^k]``, cut when they are read."""
+
+    def __init__(self, names: tuple[str, ...], array: Any) -> None:
+        self.array = array
+        self._index = {name: i for i, name in enumerate(names)}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.array[self._index[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """Columns of every component, with the AIR they claim to satisfy and its public values.
@@ -20,7 +37,8 @@ class Trace:
     Attributes:
       air: the AIR.
       columns: component name to ``{column name: uint32 [2^k]}``, NumPy or JAX arrays on any
-        device, in row order. A component may also be one uint32 array ``[n_columns, 2^k]``.
+        device, in row order. A component may also be one uint32 array ``[n_columns, 2^k]``, which
+        stays in one piece.
       public_values: name to words.
 
     Raises ``ValueError`` for missing or surplus columns, wrong dtypes, lengths or words, before
@@ -41,27 +59,34 @@ class Trace:
     @property
     def log_sizes(self) -> tuple[int, ...]:
         """log2 of the rows of every component."""
-        return tuple(
-            next(iter(self.columns[c.name].values())).shape[0].bit_length() - 1
-            for c in self.air.components
-        )
+        return tuple(_rows(self.columns[c.name]).bit_length() - 1 for c in self.air.components)
 
     def host_columns(self) -> dict[str, dict[str, np.ndarray]]:
         """The columns as NumPy arrays."""
-        return {
-            comp: {name: np.asarray(column) for name, column in table.items()}
-            for comp, table in self.columns.items()
-        }
+        out = {}
+        for comp, table in self.columns.items():
+            if isinstance(table, ColumnTable):
+                table = ColumnTable(tuple(table), np.asarray(table.array))
+            out[comp] = {name: np.asarray(column) for name, column in table.items()}
+        return out
 
 
-def _check_columns(air: Air, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _rows(table: Mapping[str, Any]) -> int:
+    if isinstance(table, ColumnTable):
+        return table.array.shape[1]
+    return next(iter(table.values())).shape[0]
+
+
+def _check_columns(air: Air, given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     names = [c.name for c in air.components]
     if not isinstance(given, Mapping) or set(given) != set(names):
         got = sorted(given) if isinstance(given, Mapping) else type(given).__name__
         raise ValueError(f"trace of {air.name}: expected components {names}, got {got}")
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, Mapping[str, Any]] = {}
     for comp in air.components:
         title, table = f"trace of {air.name}, component {comp.name}", given[comp.name]
+        if isinstance(table, ColumnTable):
+            table = table.array
         if not isinstance(table, Mapping):
             shape = getattr(table, "shape", None)
             if shape is None or len(shape) != 2 or shape[0] != len(comp.columns):
@@ -69,7 +94,9 @@ def _check_columns(air: Air, given: Mapping[str, Any]) -> dict[str, dict[str, An
                     f"{title}: expected a mapping of columns or an array "
                     f"[{len(comp.columns)}, rows], got {type(table).__name__} of shape {shape}"
                 )
-            table = dict(zip(comp.columns, table, strict=True))
+            _check_words(title, table, table.shape[1])
+            out[comp.name] = ColumnTable(comp.columns, table)
+            continue
         if set(table) != set(comp.columns):
             missing = sorted(set(comp.columns) - set(table))
             surplus = sorted(set(table) - set(comp.columns))
@@ -85,20 +112,28 @@ def _check_columns(air: Air, given: Mapping[str, Any]) -> dict[str, dict[str, An
 def _check_component(title: str, table: Mapping[str, Any]) -> None:
     length = None
     for name, column in table.items():
-        shape, dtype = getattr(column, "shape", None), getattr(column, "dtype", None)
-        if dtype != np.uint32 or shape is None or len(shape) != 1:
+        where, shape = f"{title}, column {name}", getattr(column, "shape", None)
+        if shape is None or len(shape) != 1:
             raise ValueError(
-                f"{title}, column {name}: expected a one-dimensional uint32 array, got "
-                f"{type(column).__name__} of dtype {dtype} and shape {shape}"
+                f"{where}: expected a one-dimensional uint32 array, got "
+                f"{type(column).__name__} of dtype {getattr(column, 'dtype', None)} and shape "
+                f"{shape}"
             )
-        rows = shape[0]
-        if rows < 2 or rows & (rows - 1):
-            raise ValueError(
-                f"{title}, column {name}: expected a power of two of at least 2 rows, got {rows}"
-            )
-        if length not in (None, rows):
-            raise ValueError(f"{title}, column {name}: expected {length} rows, got {rows}")
-        length = rows
-        largest = int(column.max())
-        if largest >= m31.P:
-            raise ValueError(f"{title}, column {name}: expected words below {m31.P}, got {largest}")
+        _check_words(where, column, shape[0])
+        if length not in (None, shape[0]):
+            raise ValueError(f"{where}: expected {length} rows, got {shape[0]}")
+        length = shape[0]
+
+
+def _check_words(where: str, words: Any, rows: int) -> None:
+    """``ValueError`` unless there are ``2^k`` rows of words; reads the array once."""
+    if words.dtype != np.uint32:
+        raise ValueError(
+            f"{where}: expected a uint32 array, got {type(words).__name__} of dtype {words.dtype} "
+            f"and shape {words.shape}"
+        )
+    if rows < 2 or rows & (rows - 1):
+        raise ValueError(f"{where}: expected a power of two of at least 2 rows, got {rows}")
+    largest = int(words.max())
+    if largest >= m31.P:
+        raise ValueError(f"{where}: expected words below {m31.P}, got {largest}")

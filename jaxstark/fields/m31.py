@@ -31,7 +31,7 @@ M31 = Any
 def _reduce(s: M31) -> M31:
     """One conditional subtraction: words in ``0..2p-1`` become canonical, ``2p`` becomes p."""
     # Below p the subtraction wraps to a large word, so that the minimum keeps s.
-    if isinstance(s, np.ndarray | np.generic):
+    if not _is_jax(s):
         return np.minimum(s, s - DTYPE(P))
     from jax import lax
 

@@ -14,6 +14,8 @@ their order are ``FIELDS``. Host code in NumPy, the same for prover and verifier
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from jaxstark.fields.m31 import P
@@ -38,19 +40,20 @@ _COEFFICIENTS = {*FIELDS[12:], "op", "swap"} - {"mem", "out"}
 
 def rom_columns(program: Program) -> np.ndarray:
     """The decoded instructions, uint32 ``[len(FIELDS), n]``; the program must pass ``check``."""
-    out = np.zeros((len(FIELDS), len(program)), np.int64)
+    out = np.zeros((len(FIELDS), len(program)), np.uint32)
+    opcodes = program.opcodes
     for row in isa.INSTRUCTIONS:
-        where = np.flatnonzero(program.opcodes == row.code)
+        where = np.flatnonzero(opcodes == row.code)
         if where.size:
-            out[:, where] = _decode(row, program, where)
-    return (out % P).astype(np.uint32)
+            for name, words in _decode(row, program, where).items():
+                out[FIELDS.index(name), where] = words
+    return out
 
 
-def _decode(row: Opcode, program: Program, where: np.ndarray) -> np.ndarray:
-    """The columns of the instructions of one opcode, int64 ``[len(FIELDS), len(where)]``."""
-    src1, src2, dst, imm = (
-        program.field(name)[where].astype(np.int64) for name in ("src1", "src2", "dst", "imm")
-    )
+def _decode(row: Opcode, program: Program, where: np.ndarray) -> dict[str, Any]:
+    """Words of the instructions of one opcode by column, where they are not 0."""
+    src1, src2, dst = (program.field(name)[where] for name in ("src1", "src2", "dst"))
+    imm = program.field("imm")[where].astype(np.int64)
     terms = {"op": row.code, "seq": where + 1} | coefficients(row, imm, where)
     uses1, uses2 = "src1" in row.fields, "src2" in row.fields
     if terms.pop("swap", 0):
@@ -61,23 +64,24 @@ def _decode(row: Opcode, program: Program, where: np.ndarray) -> np.ndarray:
     writes = row.writes_register
     over1 = (dst == src1) & (uses1 and writes)
     over2 = (dst == src2) & use2 & ~over1 & writes
-    terms |= {
+    return terms | {
         **{"pc": where, "src1": src1, "src2": src2, "dst": dst},
         **{"use1": uses1, "keep1": uses1 & ~over1, "use2": use2, "keep2": use2 & ~over2},
         **{"same": same, "access_d": writes & ~over1 & ~over2, "write": writes},
         "mem": row.address is not None,
         "out": row.effect == OUTPUT,
     }
-    zero = np.zeros(len(where), np.int64)
-    return np.stack([zero + terms.get(name, 0) for name in FIELDS])
 
 
-def coefficients(row: Opcode, imm: np.ndarray, pc: np.ndarray) -> dict[str, np.ndarray]:
-    """The coefficients that ``row.circuit`` names, by name, for immediates and counters."""
+def coefficients(row: Opcode, imm: np.ndarray, pc: np.ndarray) -> dict[str, Any]:
+    """The coefficients that ``row.circuit`` names, by name, for immediates and counters.
+
+    Words below p: ints, or arrays where they depend on the int64 arguments.
+    """
     out = {}
     for term in row.circuit.split():
         name, _, expression = term.partition("=")
         if name not in _COEFFICIENTS:
             raise ValueError(f"instruction {row.name}, circuit: got unknown coefficient {name!r}")
-        out[name] = eval(expression, {"__builtins__": {}}, {"imm": imm, "pc": pc})
+        out[name] = eval(expression, {"__builtins__": {}}, {"imm": imm, "pc": pc}) % P
     return out

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxstark.errors import ProofShapeError
 from jaxstark.params import ProofParams
+from jaxstark.proof_json import members, parse_json
 from jaxstark.vm import isa
 from jaxstark.vm.program import MAX_MEMORY, Program
 
@@ -71,15 +74,22 @@ class Limits:
                 raise ValueError(f"limits, {name}: expected an int in {low}..{high}, got {value!r}")
 
     @staticmethod
-    def of(execution: Execution, params: ProofParams | None = None) -> Limits:
-        """The smallest limits that fit an execution (and the parameters, by default a preset)."""
+    def of(execution: Execution, params: ProofParams | str | None = None) -> Limits:
+        """The smallest limits that fit an execution, and parameters or a preset if they are given.
+
+        Without, components have at least 16 rows, which fits every preset.
+        """
+        if isinstance(params, str):
+            params = ProofParams.preset(params, insecure=True)
+        if not isinstance(params, ProofParams | None):
+            got = type(params).__name__
+            raise ValueError(f"params: expected ProofParams or the name of a preset, got {got}")
         program = execution.program
         min_log = max(4, params.fold_step + params.log_last_layer if params else 0)
         executed = np.bincount(program.opcodes[execution.pcs], minlength=256)
         logs = {
-            name: max(_log2(sum(executed[isa.BY_NAME[op].code] for op in ops)), min_log)
-            for name, ops in VALUE_OPS.items()
-            if name in value_components(program)
+            name: _log2(sum(executed[isa.BY_NAME[op].code] for op in VALUE_OPS[name]))
+            for name in value_components(program)
         }
         cells = {
             "memory_size": execution.memory_size,
@@ -133,21 +143,22 @@ class Limits:
     @staticmethod
     def from_json(text: str) -> Limits:
         """The limits in a JSON text; ``ValueError`` for anything malformed."""
-        names = {f.name for f in fields(Limits)}
+        names = tuple(f.name for f in fields(Limits))
         try:
-            found: Any = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"limits: expected a JSON object, got other text ({error})") from None
-        if not isinstance(found, dict) or set(found) != names:
-            got = sorted(found) if isinstance(found, dict) else type(found).__name__
-            raise ValueError(f"limits: expected an object with {sorted(names)}, got {got}")
+            found = members(parse_json(text), names, "limits")
+        except ProofShapeError as error:
+            what = f"limits: {error.what}".removesuffix(": limits")
+            raise ValueError(f"{what}: expected {error.expected}, got {error.got}") from None
         return Limits(**found)
 
 
+@lru_cache(maxsize=16)
 def value_components(program: Program) -> tuple[str, ...]:
     """The names in ``VALUE_OPS`` of which the program has an instruction."""
-    present = {isa.BY_CODE[code].name for code in np.unique(program.opcodes).tolist()}
-    return tuple(name for name, ops in VALUE_OPS.items() if present & set(ops))
+    there = np.bincount(program.opcodes, minlength=256)
+    return tuple(
+        name for name, ops in VALUE_OPS.items() if any(there[isa.BY_NAME[op].code] for op in ops)
+    )
 
 
 def tables(values: tuple[str, ...]) -> tuple[str, ...]:

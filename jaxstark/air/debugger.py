@@ -128,6 +128,11 @@ def _unbalanced(
         return None
     table = np.concatenate([t for _, t, _ in parts])
     weights = np.concatenate([w for _, _, w in parts]).astype(np.uint64)
+    # A tuple of weight 0 is neither used nor provided there.
+    real = np.flatnonzero(weights)
+    if not real.size:
+        return None
+    table, weights = table[real], weights[real]
     _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
     # Fewer than 2^32 words below 2^31 each: the 64-bit sums are exact.
     totals = np.zeros(len(first), np.uint64)
@@ -137,7 +142,7 @@ def _unbalanced(
     if not wrong.size:
         return None
     pick = wrong[np.argmin(first[wrong])]
-    place, net = int(first[pick]), int(totals[pick])
+    place, net = int(real[first[pick]]), int(totals[pick])
     sizes = [len(part) for _, part, _ in parts]
     owner = int(np.searchsorted(np.cumsum(sizes), place, side="right"))
     component, place = parts[owner][0], place - sum(sizes[:owner])

@@ -1,6 +1,6 @@
 """The golden proofs: what they prove and with which parameters.
 
-One small proof of every shipped AIR, each with other parameters, and one at a secure preset with
+One small proof of every shipped AIR and of the VM, each with other parameters, and one at a secure preset with
 mixed column sizes. They need no JAX to be read, so that verifier tests run without proving.
 """
 
@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jaxstark import vm
 from jaxstark.air.definition import Air
 from jaxstark.air.registry import SHIPPED, resolve
 from jaxstark.key import VerifyingKey
@@ -39,8 +40,36 @@ class Case:
         return Trace(air, columns, public), log_sizes
 
 
+FIBONACCI = """
+    .input  x
+        load    r1, [x]
+        load    r2, [x + 1]
+        loadimm r3, 8
+    again:
+        add     r4, r1, r2
+        move    r1, r2
+        move    r2, r4
+        loop    r3, r3, again
+        out     r1
+        out     r2
+        halt
+"""
+
+
+@dataclass(frozen=True)
+class VmCase(Case):
+    """A loop of at most ``2^log_size`` steps; the seed is its input."""
+
+    def example(self) -> tuple[Trace, tuple[int, ...]]:
+        execution = vm.interpreter.run(vm.assemble(FIBONACCI), [self.seed, self.seed + 1])
+        trace = vm.trace(execution, vm.Limits.of(execution, self.params))
+        assert trace.log_sizes[0] == self.log_size
+        return trace, trace.log_sizes
+
+
 CASES = {
     "legacy26": Case("legacy26", 6, 1, ProofParams(8, 1, 3, 2, 0)),
+    "obelysk": VmCase("obelysk", 6, 7, ProofParams(4, 1, 4, 2, 0)),
     "plonk": Case("plonk", 6, 2, ProofParams(0, 2, 5, 1, 1)),
     # Blow-up 2, tree 0 and two component sizes; no proof of work stands before the later checks.
     "range_sum": Case("range_sum", 6, 3, ProofParams(0, 1, 6, 2, 1)),

@@ -76,7 +76,7 @@ def resolve(air_id: str) -> Air:
     name, *rest = air_id.split("/")
     try:
         air = _vm(*rest) if name == "obelysk" else SHIPPED[name].resolve(*_numbers(rest))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError):
         air = None
     if air is None or air.name != air_id:
         known = ", ".join([*SHIPPED, "obelysk"])
@@ -91,7 +91,7 @@ def _numbers(parts: list[str]) -> list[int]:
 def _vm(features: str, input_address: str, digest: str) -> Air:
     from jaxstark.vm.air import without_program
 
-    number, address = _numbers([features, input_address])
+    number, address = (int(text) if text.isdecimal() else -1 for text in (features, input_address))
     return without_program(number, address, digest)
 
 

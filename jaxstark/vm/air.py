@@ -12,7 +12,8 @@ same value components share one ``template`` and compiled code.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -202,11 +203,17 @@ def without_program(number: int, input_address: int, digest: str) -> Air:
     return _air(_id(number, input_address, digest), number, input_address, None, None)
 
 
-@lru_cache(maxsize=8)
 def air_of(program: Program, limits: Limits) -> Air:
     """The AIR of a program within limits; ``ValueError`` if it cannot be proved or does not fit."""
-    program.check()
-    limits.log_sizes(program)
+    for what, given, kind in (("program", program, Program), ("limits", limits, Limits)):
+        if not isinstance(given, kind):
+            raise ValueError(f"{what}: expected a {kind.__name__}, got {type(given).__name__}")
+    return _air_of(program, limits)
+
+
+@lru_cache(maxsize=8)
+def _air_of(program: Program, limits: Limits) -> Air:
+    limits.log_sizes(program.check())
     number = features(program)
     title = _id(number, program.input_address, program.hash.hex())
     return _air(title, number, program.input_address, program, limits)
@@ -223,19 +230,16 @@ def _air(
     program: Program | None,
     limits: Limits | None,
 ) -> Air:
-    rom = lru_cache(maxsize=1)(partial(_known(rom_table), program))
-    cells = lru_cache(maxsize=1)(partial(_known(cell_table), program, limits))
-
-    def columns(names: tuple[str, ...], table: Any) -> tuple[tuple[str, Any], ...]:
-        return tuple((name, partial(_column, table, i)) for i, name in enumerate(names))
+    def columns(names: tuple[str, ...], table: Any, *rest: Any) -> tuple[tuple[str, Any], ...]:
+        return tuple((name, _Column(table, (program, *rest), i)) for i, name in enumerate(names))
 
     fixed = (("step_first", first_row), ("step_last", last_row), ("step_clk", row_index))
     values = tuple(name for bit, name in enumerate(VALUE_OPS) if number >> bit & 1)
     used = tables(values)
     components = (
         Component("steps", STEP_COLUMNS, _steps, fixed),
-        Component("program", ("uses",), _program, columns(_ROM, rom)),
-        Component("memory", ("time", "word"), _memory, columns(_CELLS, cells)),
+        Component("program", ("uses",), _program, columns(_ROM, rom_table)),
+        Component("memory", ("time", "word"), _memory, columns(_CELLS, cell_table, limits)),
         *(VALUE_COMPONENTS[name][0] for name in values),
         *(TABLES[name][0] for name in used),
     )
@@ -245,30 +249,41 @@ def _air(
         components,
         relations,
         (("input", None), ("output", None)),
-        partial(_public_terms, input_address),
+        _PublicTerms(input_address),
         None if input_address is None else template(number),
     )
 
 
-def _public_terms(input_address: int | None, air: Any) -> None:
+@dataclass(frozen=True)
+class _PublicTerms:
     """The verifier initialises the input cells and takes every word of the output once."""
-    for i, word in enumerate(air.public_values.input):
-        air.public(CELL, [MEMORY, (input_address or 0) + i, 0, word], -1)
-    for i, word in enumerate(air.public_values.output):
-        air.public(OUTPUT, [i, word], -1)
+
+    input_address: int | None
+
+    def __call__(self, air: Any) -> None:
+        for i, word in enumerate(air.public_values.input):
+            air.public(CELL, [MEMORY, (self.input_address or 0) + i, 0, word], -1)
+        for i, word in enumerate(air.public_values.output):
+            air.public(OUTPUT, [i, word], -1)
 
 
-def _known(table: Any) -> Any:
-    def make(program: Program | None, *rest: Any) -> np.ndarray:
-        if program is None:
+@dataclass(frozen=True)
+class _Column:
+    """One column of a table of a program; compared by value, as the AIR is."""
+
+    table: Any
+    arguments: tuple[Any, ...]
+    index: int
+
+    def __call__(self, log_size: int) -> np.ndarray:
+        if self.arguments[0] is None:
             raise ValueError(
                 "preprocessed columns: expected the AIR of a program (vm.air_of, vm.setup), got "
                 "one that was made from its id"
             )
-        return table(program, *rest)
-
-    return make
+        return _made(self.table, self.arguments, log_size)[self.index]
 
 
-def _column(table: Any, index: int, log_size: int) -> np.ndarray:
-    return table(log_size)[index]
+@lru_cache(maxsize=2)
+def _made(table: Any, arguments: tuple[Any, ...], log_size: int) -> np.ndarray:
+    return table(*arguments, log_size)

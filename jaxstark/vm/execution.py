@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ class Execution:
     addresses: np.ndarray
     memory_size: int
     stack_size: int
+
+    @cached_property
+    def opcode_counts(self) -> np.ndarray:
+        """How often each opcode was executed, int64 ``[256]``."""
+        return np.bincount(self.program.opcodes[self.pcs], minlength=256)
 
     @property
     def steps(self) -> int:

@@ -86,7 +86,7 @@ class Limits:
             raise ValueError(f"params: expected ProofParams or the name of a preset, got {got}")
         program = execution.program
         min_log = max(4, params.fold_step + params.log_last_layer if params else 0)
-        executed = np.bincount(program.opcodes[execution.pcs], minlength=256)
+        executed = execution.opcode_counts
         logs = {
             name: _log2(sum(executed[isa.BY_NAME[op].code] for op in VALUE_OPS[name]))
             for name in value_components(program)

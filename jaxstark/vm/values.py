@@ -201,9 +201,7 @@ _SHIFT_LIMBS = [f"{n}{i}" for n in "rem low high rem_scaled high_scaled".split()
 _NIBBLE_LIMBS = [f"{word}{i}" for word in "ab" for i in range(1, _LIMBS)]
 
 RELU = Component("relu", ("a", "negative", "x", *_WORD, "uses"), _relu)
-LESS = Component(
-    "less", (*"a b odd_a odd_b odd_d differ x".split(), *_PARITIES, "uses"), _less
-)
+LESS = Component("less", (*"a b odd_a odd_b odd_d differ x".split(), *_PARITIES, "uses"), _less)
 SHIFT = Component("shift", (*"a m cofactor".split(), *_SHIFT_LIMBS, "hint", "uses"), _shift)
 BITWISE = Component(
     "bitwise",

@@ -37,8 +37,10 @@ def trace(execution: Execution, limits: Limits | None = None) -> Trace:
 
     Its columns are JAX arrays on the default device. ``ValueError`` if the execution does not fit.
     """
+    if not isinstance(execution, Execution):
+        raise ValueError(f"execution: expected an Execution, got {type(execution).__name__}")
     program = execution.program
-    limits = limits or Limits.of(execution)
+    limits = Limits.of(execution) if limits is None else limits
     air = air_of(program, limits)
     _check_fit(execution, limits)
     log_sizes = limits.log_sizes(program)
@@ -78,7 +80,7 @@ def _check_fit(execution: Execution, limits: Limits) -> None:
         )
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _tables(program: Program, limits: Limits, log_sizes: tuple[int, ...]) -> tuple[Any, Any]:
     """ROM uint32 ``[len(FIELDS), 2^k]`` and initial words uint32 ``[2^k]``, on the device."""
     rom = rom_table(program, log_sizes[1])[:-1]
@@ -297,5 +299,3 @@ def _word(value: Any) -> Any:
 
 def _histogram(index: Any, rows: int) -> Any:
     return jnp.zeros(rows, jnp.uint32).at[index].add(np.uint32(1), mode="drop")
-
-

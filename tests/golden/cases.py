@@ -1,7 +1,8 @@
 """The golden proofs: what they prove and with which parameters.
 
-One small proof of every shipped AIR and of the VM, each with other parameters, and one at a secure preset with
-mixed column sizes. They need no JAX to be read, so that verifier tests run without proving.
+One small proof of every shipped AIR and of the VM, each with other parameters, and one at a secure
+preset with mixed column sizes. They need no JAX to be read, so that verifier tests run without
+proving.
 """
 
 from __future__ import annotations

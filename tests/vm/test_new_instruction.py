@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from jaxstark import vm
 from jaxstark.air.debugger import find_violation
 from jaxstark.fields.m31 import P
 from jaxstark.vm import executor, isa, witness
-from jaxstark.vm.air import air_of
+from jaxstark.vm.air import _air_of
 
 ROW = isa.Opcode(
     11, "Msub", "dst, src1, src2", "(d - a * b) % P", "multiply and subtract", "r_ab=-1 r_d=1 v_r=1"
@@ -34,7 +36,7 @@ def with_row(monkeypatch):
         forget()
 
     def forget() -> None:  # what is kept for a program belongs to one table
-        air_of.cache_clear()
+        _air_of.cache_clear()
         witness._tables.cache_clear()
 
     yield add
@@ -59,16 +61,14 @@ def test_one_row_is_assembled_executed_and_proved(with_row):
 
 
 def test_a_row_whose_circuit_says_something_else_is_not_proved(with_row):
-    wrong = isa.Opcode(*(getattr(ROW, f) for f in ROW.__match_args__[:5]), "r_ab=1 r_d=1 v_r=1")
-    with_row(wrong)
+    with_row(replace(ROW, circuit="r_ab=1 r_d=1 v_r=1"))
     trace = vm.trace(vm.interpreter.run(vm.assemble(PROGRAM)))
     finding = find_violation(trace.air, trace.host_columns(), trace.public_values)
     assert finding is not None and (finding.row, finding.rule) == (2, "formula: value")
 
 
 def test_a_misspelt_coefficient_is_an_error(with_row):
-    wrong = isa.Opcode(*(getattr(ROW, f) for f in ROW.__match_args__[:5]), "r_ba=1")
-    with_row(wrong)
+    with_row(replace(ROW, circuit="r_ba=1"))
     program = vm.assemble(PROGRAM)
     with pytest.raises(ValueError, match="Msub, circuit: got unknown coefficient 'r_ba'"):
         vm.trace(vm.interpreter.run(program))

@@ -9,30 +9,36 @@ from jaxstark.air import find_violation
 from jaxstark.air.legacy26 import COLUMNS, legacy26
 from jaxstark.vm import assemble, execute, interpreter, isa
 from jaxstark.vm.legacy_trace import legacy26_trace, register_before
-from jaxstark.vm.workloads import synthetic
+from jaxstark.vm.workloads import GOLDEN, synthetic
 
 pytest.importorskip("numba", reason="numba is missing: the executor was not run")
 
-# r0..r3 after N instructions of job 0. Source: the original system, reproduced in obelysk.md.
-LEGACY = {
-    1024: (231529579, 906272913, 619981004, 1493129201),
-    65536: (1950002433, 1119237938, 1258347647, 1521179047),
-    262144: (1754587590, 1022891160, 1734400814, 442889659),
-    1048576: (1541448991, 1991993707, 1490877255, 1115067383),
-}
-# r0 after N - 1 instructions and Halt; the last phase changes r0 only. Source: this executor,
-# equal to the reference interpreter at 1,024 and 65,536 steps.
-SOUND = {1024: 364997343, 65536: 1178217016, 262144: 386646176, 1048576: 721427401}
+LENGTHS = [1 << k for k in (10, 16, 18, 20)]
 
 
-@pytest.mark.parametrize("steps", LEGACY)
+def test_golden_registers_have_both_airs_and_all_lengths():
+    assert {air: list(registers) for air, registers in GOLDEN.items()} == {
+        "legacy26": LENGTHS,
+        "obelysk": LENGTHS,
+    }
+
+
+@pytest.mark.parametrize("steps", LENGTHS)
 def test_golden_registers(steps):
     legacy = execute(synthetic(steps, halt_counts=False))
     assert legacy.steps == steps + 1
-    assert tuple(legacy.registers[:4].tolist()) == LEGACY[steps]
+    assert tuple(legacy.registers[:4].tolist()) == GOLDEN["legacy26"][steps]
     sound = execute(synthetic(steps))
     assert sound.steps == steps
-    assert tuple(sound.registers[:4].tolist()) == (SOUND[steps], *LEGACY[steps][1:])
+    assert tuple(sound.registers[:4].tolist()) == GOLDEN["obelysk"][steps]
+    # The step that the Halt takes the place of would have changed r0.
+    assert GOLDEN["obelysk"][steps][1:] == GOLDEN["legacy26"][steps][1:]
+
+
+@pytest.mark.parametrize("steps", [1024, 65536])
+def test_golden_registers_of_the_reference(steps):
+    final = interpreter.run(synthetic(steps)).registers
+    assert tuple(final[:4].tolist()) == GOLDEN["obelysk"][steps]
 
 
 def test_reference_agrees():

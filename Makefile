@@ -12,10 +12,11 @@ NOJAX_VENV ?= .venv-nojax
 FLOOR_JAX ?= 0.11.2
 WORKERS ?= 2
 
-# What `make prove` proves: flags of experiments/prove_inference.py; more of them in ARGS.
+# What `make prove` proves: flags of experiments/prove_inference.py; more of them in ARGS. Files
+# go to out/prove and out/prove-air unless OUT names a folder.
 INFERENCE ?= --sample=17
 PRESET ?= stwo-96
-OUT ?= out/prove
+OUT ?= out/$@
 
 # What `make prove-air` proves, by experiments/prove.py.
 AIR ?= wide_fibonacci

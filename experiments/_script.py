@@ -99,6 +99,13 @@ class Measured(NamedTuple):
         return self.seconds - self.grinding
 
 
+def show_stage(pow_bits: int, stage: str, seconds: float) -> None:
+    """A line per finished stage, and one before the search that may take longest."""
+    print(f"  {stage:<24}{seconds:9.3f} s", flush=True)
+    if stage == "FRI" and pow_bits:
+        print(f"  searching a {pow_bits}-bit nonce: about {2**pow_bits:,} hashes", flush=True)
+
+
 def timed_prove(
     trace: Trace,
     params: ProofParams,

@@ -59,13 +59,6 @@ def verify_files(folder: Path, *, insecure: bool) -> float:
     return min(seconds)
 
 
-def show_stage(pow_bits: int, stage: str, seconds: float) -> None:
-    """A line per finished stage, and one before the search that may take longest."""
-    print(f"  {stage:<24}{seconds:9.3f} s", flush=True)
-    if stage == "FRI" and pow_bits:
-        print(f"  searching a {pow_bits}-bit nonce: about {2**pow_bits:,} hashes", flush=True)
-
-
 def main() -> int:
     params = ProofParams.preset(FLAGS.preset, insecure=FLAGS.insecure)
     require_jax()
@@ -87,7 +80,7 @@ def main() -> int:
         Trace(air, columns, public),
         params,
         insecure=FLAGS.insecure,
-        on_stage=partial(show_stage, params.pow_bits),
+        on_stage=partial(_script.show_stage, params.pow_bits),
     )
     key = air.setup(log_sizes, params)
     write(folder, first.proof, key, public)

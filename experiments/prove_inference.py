@@ -212,10 +212,7 @@ class Stages:
     def __call__(self, stage: str, seconds: float) -> None:
         """Note a stage that took so long."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-        print(f"  {stage:<24}{seconds:9.3f} s", flush=True)
-        if stage == "FRI" and self.pow_bits:
-            tries = 2**self.pow_bits
-            print(f"  searching a {self.pow_bits}-bit nonce: about {tries:,} hashes", flush=True)
+        _script.show_stage(self.pow_bits, stage, seconds)
         self.start = time.perf_counter()
 
     def done(self, stage: str) -> None:

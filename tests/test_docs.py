@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*REPO.glob("*.md"), *(REPO / "docs").glob("*.md")])
 NOTEBOOK = REPO / "docs" / "quickstart.ipynb"
-# A block that is not to be run says so: ```python no-run
+# A block that is not to be run says so: ```python no-run. Other words, as needs-jax, are labels.
 BLOCK = re.compile(r"^```python *([^\n]*)\n(.*?)^```$", re.M | re.S)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -56,6 +57,8 @@ def broken_links(path: Path) -> list[str]:
 @pytest.mark.parametrize("path", [p for p in DOCUMENTS if blocks(p)], ids=name_of)
 def test_python_blocks_run_as_printed(path, tmp_path, monkeypatch):
     pytest.importorskip("jax")
+    if "vm.execute" in path.read_text():
+        pytest.importorskip("numba", reason="numba is missing: the executor was not run")
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
     with contextlib.redirect_stdout(io.StringIO()):
@@ -103,6 +106,27 @@ def test_the_soundness_table_names_tests_that_exist():
         for file in files:
             tests = re.findall(r"def test_((?:t\d+_)+)", (REPO / file).read_text())
             assert any(f"t{number}_" in f"_{t}" for t in tests), f"T{number} is not in {file}"
+
+
+def test_the_accuracies_are_those_of_the_model_files():
+    page = (REPO / "docs" / "obelysk.md").read_text()
+    models = sorted((REPO / "experiments" / "models").glob("*.json"))
+    assert [model.stem for model in models] == ["digits", "iris"]
+    for model in models:
+        network = json.loads(model.read_text())
+        accuracy = network["provenance"]["accuracy"]
+        shares = [accuracy[kind][of] for of in ("all", "held_out") for kind in accuracy]
+        cells = " | ".join(f"{100 * share:.2f} %" for share in shares)
+        rule = network["quantisation"]
+        (row,) = re.findall(rf"^\| {model.stem} \|.*$", page, re.M)
+        assert f"| {rule['input_scale']} | {rule['fraction_bits']} |" in row
+        assert row.endswith(f"| {cells} |")
+
+
+def test_the_training_loop_is_the_one_that_is_tested():
+    source = (REPO / "tests" / "experiments" / "test_inference.py").read_text()
+    loop = re.search(r'OWN_NETWORK = """\n(.*?)"""', source, re.S)
+    assert loop and any(text == loop[1] for _, text in blocks(REPO / "docs" / "obelysk.md"))
 
 
 def test_the_notebook_is_a_notebook():

@@ -298,9 +298,7 @@ def refused(own, tmp_path_factory):
         name, _, value = flag.partition("=")
         return f"{name}={own / value}" if name in ("--weights", "--input") else flag
 
-    cases = {
-        name: [f"--out={out}", CACHED, *map(place, flags)] for name, (flags, _) in BAD.items()
-    }
+    cases = {name: [f"--out={out}", CACHED, *map(place, flags)] for name, (flags, _) in BAD.items()}
     paths = os.pathsep.join([str(REPO / "experiments"), str(REPO)])
     subprocess.run(
         [sys.executable, "-c", EACH],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -53,19 +52,41 @@ def _take(group: Any, order: Any) -> Any:
     return jnp.take(group, order, axis=-1, unique_indices=True, mode="clip")
 
 
-def gather_rows(committed: Committed, positions: np.ndarray, log_domain: int) -> Any:
-    """Opened values of every group at leaf positions, with the sibling hashes of their paths.
+def gather_rows(trees: Sequence[Committed], positions: np.ndarray, log_domain: int) -> list[Any]:
+    """Opened values of every tree at leaf positions, with the sibling hashes of their paths.
 
     ``positions``: int32 ``[q]`` with q fixed by the parameters, so that nothing is compiled again.
-    Returns ``([uint32 [c, q] per group], uint32 [height, 8, q])``, still on the device.
+    Returns per tree ``([uint32 [c, q] per group], uint32 [height, 8, q])``, still on the device;
+    None for an empty tree.
     """
-    values = [
-        _gather(g, circle.lift_slot(positions, log_size(g), log_domain).astype(np.int32))
-        for g in committed.evaluations
+    slots = [
+        [
+            circle.lift_slot(positions, log_size(g), log_domain).astype(np.int32)
+            for g in tree.evaluations
+        ]
+        for tree in trees
     ]
-    return values, merkle.gather_siblings(committed.tree, positions)
+    groups = [group for tree in trees for group in tree.evaluations]
+    if all(map(merkle.on_cpu, groups)):
+        return _gather(trees, slots, positions)
+    # Elsewhere a dispatch costs more than the rows: one program for all.
+    return _gather_jit(trees, slots, positions)
 
 
-@partial(jax.jit)
-def _gather(group: Any, slots: Any) -> Any:
+@jax.jit
+def _pick(group: Any, slots: Any) -> Any:
     return jnp.take(group, slots, axis=-1, mode="clip")
+
+
+def _gather(trees: Sequence[Committed], slots: Any, positions: Any) -> list[Any]:
+    out = []
+    for tree, places in zip(trees, slots, strict=True):
+        if not tree.evaluations:
+            out.append(None)
+            continue
+        values = [_pick(g, s) for g, s in zip(tree.evaluations, places, strict=True)]
+        out.append((values, merkle.gather_siblings(tree.tree, positions)))
+    return out
+
+
+_gather_jit = jax.jit(_gather)

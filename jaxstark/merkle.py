@@ -79,7 +79,7 @@ def commit(groups: Sequence[Array]) -> MerkleTree:
         return MerkleTree((_from_digests([BLAKE2S.empty_root]),))
     if any(isinstance(g, Tracer) for g in groups):
         return _commit_pure(tuple(groups))
-    if all(map(_on_cpu, groups)):
+    if all(map(on_cpu, groups)):
         return _commit_cpu([np.asarray(g) for g in groups], sizes)
     return _commit_jit(tuple(groups))
 
@@ -94,7 +94,7 @@ def commit_values(values: Array, pack_log: int) -> MerkleTree:
         raise ValueError(
             f"values: expected [4, N] with N at least 2^{pack_log}, got {tuple(values.shape)}"
         )
-    if _on_cpu(values):
+    if on_cpu(values):
         values = np.asarray(values)
     words = values.reshape(4, size >> pack_log, 1 << pack_log).transpose(2, 0, 1)
     return commit([words.reshape(4 << pack_log, size >> pack_log)])
@@ -111,7 +111,7 @@ def gather_siblings(tree: MerkleTree, positions: Array) -> Array:
     Index 0 is the leaf layer. Duplicate positions are welcome, so that q can be fixed and a
     second proof of a shape compiles nothing.
     """
-    if all(isinstance(level, np.ndarray) for level in tree.levels) and _on_cpu(positions):
+    if all(isinstance(level, np.ndarray) for level in tree.levels) and on_cpu(positions):
         return _siblings(np, tree.levels, np.asarray(positions))
     return _siblings_jit(tree.levels, positions)
 
@@ -161,7 +161,8 @@ def _check(groups: Sequence[Array]) -> list[int]:
     return sizes
 
 
-def _on_cpu(array: Array) -> bool:
+def on_cpu(array: Array) -> bool:
+    """Whether an array is in the memory of the CPU; traced arrays are nowhere yet."""
     if isinstance(array, Tracer):
         return False
     return not isinstance(array, jax.Array) or all(d.platform == "cpu" for d in array.devices())

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from jaxstark.circle import SecurePoint
+from jaxstark.circle import SecurePoint, secure_double
 from jaxstark.fft_reference import basis_factors, log_length
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
@@ -51,6 +51,21 @@ def point_factors(points: Sequence[SecurePoint], log_size: int) -> np.ndarray:
             f"got {len(points)} and {log_size}"
         )
     return np.array([basis_factors(p, log_size) for p in points], np.uint32)
+
+
+def lifted_factors(point: SecurePoint, log_size: int) -> list[np.ndarray]:
+    """The basis factors that lifted columns of every size see at one point of the largest size.
+
+    Entry k, for columns of ``2^k`` rows, is uint32 ``[1, k, 4]``: what ``point_factors`` gives for
+    ``2^(log_size - k)`` times the point. The multiples are the same for all sizes and computed
+    once. Entry 0 is empty.
+    """
+    multiples = [point]
+    for _ in range(log_size - 1):
+        multiples.append(secure_double(multiples[-1]))
+    xs = [p.x for p in multiples]
+    rows = [[multiples[-k].y, *xs[log_size - k : -1]] for k in range(1, log_size + 1)]
+    return [np.zeros((1, 0, qm31.DEGREE), np.uint32), *(np.array([r], np.uint32) for r in rows)]
 
 
 @jax.jit

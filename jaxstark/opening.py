@@ -6,6 +6,7 @@ Source: protocol sections 9.1 and 9.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -25,24 +26,41 @@ def sample(trees: Sequence[Committed], shape: ProofShape, point: circle.SecurePo
     A column of ``2^k`` rows is seen through its lift: at ``2^(L-k)`` times the point.
     """
     log_size, back = shape.log_size, circle.point(-circle.subgroup_generator(shape.log_size))
-    before = circle.secure_add(point, back)
-    found = []  # [tree][group] -> (columns, values at z, values one row before)
-    for tree, columns, offsets in zip(trees, shape.all_columns, shape.all_offsets, strict=True):
+    here = oods.lifted_factors(point, log_size)
+    there = oods.lifted_factors(circle.secure_add(point, back), log_size)
+    rows, columns, factors = [], [], []
+    for tree, sizes, offsets in zip(trees, shape.all_columns, shape.all_offsets, strict=True):
         groups = []
-        for (k, members), polys in zip(size_groups(columns), tree.coefficients, strict=True):
-            pairs = [row for row, c in enumerate(members) if len(offsets[c]) == 2]
-            times = log_size - k
-            here = oods.evaluate_columns(polys, circle.secure_double(point, times))
-            there = None
-            if pairs:
-                chosen = polys if len(pairs) == len(members) else polys[np.array(pairs)]
-                there = oods.evaluate_columns(chosen, circle.secure_double(before, times))
-            groups.append((members, pairs, here, there))
-        found.append(groups)
+        for (k, members), polys in zip(size_groups(sizes), tree.coefficients, strict=True):
+            pairs = tuple(row for row, c in enumerate(members) if len(offsets[c]) == 2)
+            groups.append((members, pairs))
+            columns.append(polys)
+            factors.append((here[k], there[k]))
+        rows.append(groups)
+    chosen = tuple(pairs for groups in rows for _, pairs in groups)
+    # Elsewhere a dispatch costs more than the columns of a small group: one program for all.
+    run = _evaluate if all(map(merkle.on_cpu, columns)) else _evaluate_jit
+    found = iter(jax.device_get(run(columns, factors, chosen)))
     return tuple(
-        _collect(groups, len(columns))
-        for groups, columns in zip(jax.device_get(found), shape.all_columns, strict=True)
+        _collect([(*group, *next(found)) for group in groups], len(sizes))
+        for groups, sizes in zip(rows, shape.all_columns, strict=True)
     )
+
+
+def _evaluate(columns: Sequence[Any], factors: Sequence[Any], chosen: Any) -> list[Any]:
+    """Per size group, values uint32 ``[4, c]`` at the point and ``[4, pairs]`` one row before."""
+    out = []
+    for polys, (here, there), pairs in zip(columns, factors, chosen, strict=True):
+        values = oods.evaluate_at_factors(polys, here)[0]
+        before = None
+        if pairs:
+            some = polys if len(pairs) == polys.shape[0] else polys[np.array(pairs)]
+            before = oods.evaluate_at_factors(some, there)[0]
+        out.append((values, before))
+    return out
+
+
+_evaluate_jit = partial(jax.jit, static_argnames=("chosen",))(_evaluate)
 
 
 def _collect(groups: Any, n_columns: int) -> tuple[tuple[QM31, ...], ...]:
@@ -66,9 +84,7 @@ def open_rows(
     """
     count, log_domain = len(positions), shape.log_size + params.log_blowup
     padded = np.pad(positions, (0, params.n_queries - count), mode="edge").astype(np.int32)
-    opened = jax.device_get(
-        [gather_rows(t, padded, log_domain) if t.evaluations else None for t in trees]
-    )
+    opened = jax.device_get(gather_rows(trees, padded, log_domain))
     rows, witnesses = [], []
     for columns, result in zip(shape.all_columns, opened, strict=True):
         table = np.zeros((len(columns), count if columns else 0), np.uint32)

@@ -133,7 +133,7 @@ def open_tree(tree: Any, logs: tuple[int, ...], leaves: np.ndarray) -> Any:
     table = np.zeros((len(logs), len(leaves) if logs else 0), np.uint32)
     if not logs:
         return table, ()
-    values, siblings = gather_rows(tree, leaves.astype(np.int32), tree.tree.height)
+    ((values, siblings),) = gather_rows([tree], leaves.astype(np.int32), tree.tree.height)
     for (_, members), group in zip(size_groups(logs), values, strict=True):
         table[list(members)] = np.asarray(group)
     return table, tuple(merkle.witness(np.asarray(siblings), leaves))

@@ -79,3 +79,19 @@ def cargo() -> str:
 def repo() -> Path:
     """Root of the repository."""
     return REPO
+
+
+@pytest.fixture
+def compilations():
+    """Names of the traces, lowerings and compilations since ``compilations.clear()``."""
+    import jax
+
+    events: list[str] = []
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event.startswith("/jax/core/compile/"):
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)

@@ -33,20 +33,6 @@ def fibonacci():
     return wide_fibonacci(26), wide_fibonacci_columns(26, 5, seed=1)["fibonacci"]
 
 
-@pytest.fixture
-def compilations():
-    """Names of the traces, lowerings and compilations since ``compilations.clear()``."""
-    events: list[str] = []
-
-    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event.startswith("/jax/core/compile/"):
-            events.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield events
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 def one_sentence(error: BaseException, *words: str) -> None:
     message = str(error)
     assert "\n" not in message and len(message) < 500, message

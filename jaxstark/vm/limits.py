@@ -120,9 +120,9 @@ class Limits:
         }
         if not check:
             return tuple(sizes.values())
-        needed = max(len(program.data), program.input_address + self.input_size)
-        if self.input_size == 0:
-            needed = len(program.data)
+        needed = len(program.data)
+        if self.input_size:  # the input is behind the data
+            needed = program.input_address + self.input_size
         if needed > self.memory_size:
             raise ValueError(
                 f"limits, memory_size: expected at least {needed} cells for data and public input, "

@@ -12,7 +12,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import pytest
 from hypothesis import given, settings
 
@@ -170,20 +169,6 @@ def test_one_program_has_proofs_for_many_inputs_under_one_key(proved):
         proof = jaxstark.prove(trace, params=PARAMS, key=proved.key, insecure=True)
         verify(proof, proved.key, trace.public_values)
         assert rejected(proof, proved.key, proved.public) in SECTIONS
-
-
-@pytest.fixture
-def compilations():
-    """Names of the traces, lowerings and compilations since ``compilations.clear()``."""
-    events: list[str] = []
-
-    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event.startswith("/jax/core/compile/"):
-            events.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield events
-    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_another_program_of_a_shape_compiles_nothing(proved, compilations):

@@ -285,20 +285,6 @@ def test_the_host_ships_twelve_bytes_per_step(monkeypatch):
     assert all(isinstance(c, jax.Array) for t in trace.columns.values() for c in t.values())
 
 
-@pytest.fixture
-def compilations():
-    """Names of the traces, lowerings and compilations since ``compilations.clear()``."""
-    events: list[str] = []
-
-    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
-        if event.startswith("/jax/core/compile/"):
-            events.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield events
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 def test_a_second_execution_of_a_shape_compiles_nothing(compilations):
     """Neither another length, input or output, nor another program with another memory."""
     first, public_input = random_program(random.Random(2))

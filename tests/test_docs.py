@@ -13,7 +13,7 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*REPO.glob("*.md"), *(REPO / "docs").glob("*.md")])
 NOTEBOOK = REPO / "docs" / "quickstart.ipynb"
-# A block that is not to be run says so: ```python no-run. Other words, as needs-jax, are labels.
+# A block that is not to be run says so: ```python no-run.
 BLOCK = re.compile(r"^```python *([^\n]*)\n(.*?)^```$", re.M | re.S)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")

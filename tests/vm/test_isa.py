@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import product
 from pathlib import Path
 
@@ -176,14 +175,6 @@ def test_the_table_is_consistent():
 
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "obelysk.md"
-
-
-def test_the_examples_of_the_documentation_run():
-    names: dict = {}
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
-    for block in blocks:
-        exec(block, names)
-    assert len(blocks) == 6
 
 
 def test_the_documentation_has_this_table():

@@ -26,6 +26,7 @@ DTYPE = np.uint32
 
 # An int, a NumPy array or a JAX array; see the module docstring.
 M31 = Any
+_HOST = (int, np.ndarray, np.generic)
 
 
 def _reduce(s: M31) -> M31:
@@ -229,4 +230,4 @@ def _word(a: M31) -> Any:
 
 
 def _is_jax(a: Any) -> bool:
-    return not isinstance(a, int | np.ndarray | np.generic)
+    return not isinstance(a, _HOST)

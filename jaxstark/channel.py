@@ -2,7 +2,7 @@
 
 Every operation returns the next channel instead of changing this one, so a prover or verifier
 threads one value through its steps and a state can be compared, kept and replayed. A challenge is
-always a whole QM31 element. Source: protocol section 6.
+always a whole QM31 element. Source: protocol section 5.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def draw_queries(channel: Any, log_domain: int, count: int) -> tuple[list[int], 
     """``count`` positions below ``2^log_domain`` as drawn, not sorted and with duplicates.
 
     The low bits of the words of successive draws; the rest of the last draw is dropped. Source:
-    protocol section 8.
+    protocol section 12.
     """
     positions: list[int] = []
     while len(positions) < count:
@@ -108,7 +108,7 @@ def _check_nonce(value: int) -> None:
 
 @dataclass(frozen=True)
 class Blake2sChannel(_FeltDraws):
-    """The channel of the Blake2s suite (protocol section 6.1).
+    """The channel of the Blake2s suite (protocol section 5).
 
     Attributes:
       digest: 32 bytes.
@@ -164,7 +164,7 @@ class Blake2sChannel(_FeltDraws):
 
 @dataclass(frozen=True)
 class Poseidon252Channel(_FeltDraws):
-    """The channel of the Poseidon252 suite (protocol section 6.2).
+    """The channel of the Poseidon252 suite (protocol section 5).
 
     Attributes:
       digest: a Starknet field element.

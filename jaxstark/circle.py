@@ -2,7 +2,7 @@
 
 Points satisfy x^2 + y^2 = 1. Over M31 they form a cyclic group of order 2^31 with generator
 ``GENERATOR``; a *point index* n stands for n times the generator. Index tables and point tables
-are NumPy arrays made on the host. Source: Circle STARK paper section 3, protocol section 3.
+are NumPy arrays made on the host. Source: Circle STARK paper section 3, protocol section 2.
 
 Orders of a column of ``2^k`` values:
 
@@ -248,6 +248,6 @@ def shifted_slots(log_trace: int, log_domain: int, rows: int) -> np.ndarray:
 def lift_slot(slot: Any, log_size: int, log_domain: int) -> Any:
     """Slot of a column of ``2^log_size`` values that its lift shows at ``slot`` of a domain.
 
-    ``slot`` is an int or an integer array; ``log_domain >= log_size``. Protocol section 4.
+    ``slot`` is an int or an integer array; ``log_domain >= log_size``. Protocol section 2.
     """
     return ((slot >> (log_domain - log_size + 1)) << 1) | (slot & 1)

@@ -1,4 +1,4 @@
-"""Commit to columns: interpolate, extend, hash. Source: protocol section 7.2."""
+"""Commit to columns: interpolate, extend, hash. Source: protocol section 6."""
 
 from __future__ import annotations
 

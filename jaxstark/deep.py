@@ -6,7 +6,7 @@ coefficient. The weighted samples of one point share the denominator, so the dev
 numerator per distinct point: a dot product of columns with QM31 coefficients on each column's own
 domain, lifted and added from small sizes to large ones, and divided once. Which samples meet at
 which point follows from sizes and masks alone (`DeepPlan`); coefficients are data.
-Source: protocol section 9.2.
+Source: protocol section 11.
 """
 
 from __future__ import annotations

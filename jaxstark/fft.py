@@ -2,7 +2,7 @@
 
 Columns are uint32 ``[c, 2^k]``; values in storage order, coefficients in index order. Both
 transforms are exact and, for canonical input, canonical. Source: Circle STARK paper section 4,
-protocol section 4.
+protocol section 2.
 
 Layers run in groups, one pass over memory each: a group views the columns as
 ``[c, blocks, 2^r, distance]``, so that its butterflies are elementwise over slices and vectorise

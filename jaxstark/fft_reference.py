@@ -1,7 +1,7 @@
 """The circle FFT in NumPy, one layer at a time.
 
 Reference for ``fft`` and ``oods``, and the host's own transform for small sizes: the last FRI
-layer and checks. No JAX. Source: protocol sections 4 and 8.
+layer and checks. No JAX. Source: protocol sections 2 and 12.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The input lies on the circle domain of size ``2^H``, all later layers on line do
 bit-reversed order. One layer folds ``2^step`` consecutive values, a coset, into one: each of the
 ``step`` folds halves the function with the next square of the layer's challenge (no factor 1/2).
 Layers stay on the device; the host sees roots, the last layer and the opened cosets.
-Source: protocol section 8.
+Source: protocol section 12.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Values live on the circle domain of size ``2^H``, ``H = log_size + log_blowup``, and after the
 first fold on line domains, always in bit-reversed order. A layer folds ``2^step`` consecutive
 slots, a coset, into one value; there is no factor 1/2 anywhere. Twiddles are computed for the
-opened cosets only. Source: protocol section 8.
+opened cosets only. Source: protocol section 12.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Proof of work: find the smallest nonce. Source: protocol section 6.1."""
+"""Proof of work: find the smallest nonce. Source: protocol section 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LogUp columns: fractions, their batches and the running sum. Source: protocol section 11."""
+"""LogUp columns: fractions, their batches and the running sum. Source: protocol section 8."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ forged range table would be accepted. JSON form:
      "preprocessed_root": "<hex>", "config": {"pow_bits", "log_blowup_factor",
      "log_last_layer_degree_bound", "n_queries", "fold_step"}}
 
-The root is 64 hex digits for Blake2s, "0x.." for Poseidon252. Source: protocol section 0 item 2.
+The root is 64 hex digits for Blake2s, "0x.." for Poseidon252. Source: protocol section 15 item 2.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lifting: a small column seen on a larger domain. Source: protocol section 4."""
+"""Lifting: a small column seen on a larger domain. Source: protocol section 2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """LogUp over whole columns: the fractions of all lookups of a component at once.
 
 Entries are stacked by relation, so that a program has one product, one sum and one inverse for all
-of them and not one for each: it compiles many times faster. Source: protocol section 11.
+of them and not one for each: it compiles many times faster. Source: protocol section 8.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A leaf hashes one row of all columns, where a smaller column shows its lift; leaves that share the
 small columns share that part of the hash, so that each size group is absorbed at its own size and
-the chaining state is lifted upward. Source: protocol sections 5.1, 5.2 and 8 (packing).
+the chaining state is lifted upward. Source: protocol sections 3, 4 and 12 (packing).
 
 Two drivers give the same digests. Arrays on a CPU are cut into chunks of fixed width for two
 compiled programs (``blake2s.cpu_compressor``), with NumPy in between, so that a new size compiles

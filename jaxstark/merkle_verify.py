@@ -1,7 +1,7 @@
 """Verification of Merkle openings (host, no JAX).
 
 A tree has a fixed height and one row of words under every leaf; there are no leaf or node
-prefixes, so height and row width must come from the verifying key. Source: protocol section 5.2.
+prefixes, so height and row width must come from the verifying key. Source: protocol section 4.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The value of ``sum_m coeff[m] prod_{t: bit t of m} F_t`` with ``F = [y, x, pi(x), ...]``. The
 index is split as ``m = 2^l high + low``: first the M31 coefficients meet the QM31 products of
 the high bits, then the much fewer sums meet those of the low bits, so that no basis vector of
-full length and no QM31 array per column is ever stored. Source: protocol sections 4 and 9.1.
+full length and no QM31 array per column is ever stored. Source: protocol sections 2 and 10.
 """
 
 from __future__ import annotations

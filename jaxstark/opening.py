@@ -1,6 +1,6 @@
 """Opening commitments: sampled values out of the domain, and rows at the queries.
 
-Source: protocol sections 9.1 and 9.3.
+Source: protocol sections 4 and 10.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class ProofParams:
       fold_step: how many times each FRI layer is folded.
       log_last_layer: log2 of the number of last-layer coefficients.
 
-    Raises ``ValueError`` for a value out of range. Source: protocol section 7.1.
+    Raises ``ValueError`` for a value out of range. Source: protocol section 6.
     """
 
     pow_bits: int
@@ -82,7 +82,7 @@ class ProofParams:
         return security(self, shape)
 
     def fri_steps(self, log_size: int) -> tuple[int, ...]:
-        """Fold count of every FRI layer for a trace of ``2^log_size`` rows (protocol section 8).
+        """Fold count of every FRI layer for a trace of ``2^log_size`` rows (protocol section 12).
 
         Raises ``ValueError`` if the trace is smaller than the first fold plus the last layer.
         """
@@ -101,12 +101,12 @@ class ProofParams:
 
 
 def fri_packing(log_layer: int, step: int) -> int:
-    """log2 of the number of values in one leaf of an FRI layer (protocol section 8)."""
+    """log2 of the number of values in one leaf of an FRI layer (protocol section 12)."""
     return 2 if log_layer >= 2 and step > 1 else 0
 
 
 # Bits of the query phase: up to capacity (stwo's formula) / at the Johnson radius. Conjectured
-# but for johnson-96, whose figure still leaves out the commit phase (protocol section 16).
+# but for johnson-96, whose figure still leaves out the commit phase (docs/soundness.md).
 PRESETS: Mapping[str, ProofParams] = MappingProxyType(
     {
         "stwo-96": ProofParams(26, 1, 70, fold_step=4),  # 96 / 61

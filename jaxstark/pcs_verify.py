@@ -2,7 +2,7 @@
 
 The caller has committed to all trees and drawn the out-of-domain point. What is checked here: the
 sampled values are those of polynomials of bounded degree that the trees commit to. Everything
-about sizes comes from the verifying key. Source: protocol sections 7 to 9.
+about sizes comes from the verifying key. Source: protocol sections 6 and 10 to 12.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def sample_points(
 
 
 def tree_positions(positions: np.ndarray, log_domain: int, height: int) -> np.ndarray:
-    """Leaf positions of tree 0 of any height for query positions (protocol section 7.2).
+    """Leaf positions of tree 0 of any height for query positions (protocol section 6).
 
     Order and duplicates are those of the queries. The positions of a shorter tree are not
     ascending in general; a tree of height ``log_domain`` is opened at the queries themselves.

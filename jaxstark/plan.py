@@ -1,7 +1,7 @@
 """Size, memory and time of a proof, computed from its shape before anything runs.
 
 Figures are models, documented where they are computed; measured times belong in benchmark
-records. The sizes are exact expectations over random queries (protocol sections 8, 13 and 15).
+records. The sizes are exact expectations over random queries (protocol sections 12 and 14).
 
 Resident design: coefficients, extended evaluations and digests of every tree stay on the device
 until the openings are gathered, as do the caller's columns. For a tree of column sizes k and
@@ -137,7 +137,7 @@ def tree_compressions(columns: Sequence[int], log_blowup: int) -> int:
     """Blake2s compressions of one tree whose columns have these log sizes, without blow-up.
 
     A block is compressed once per row of the size group that completes it, as smaller groups are
-    absorbed at their own size (protocol section 5.1); the last block of a leaf, and every node,
+    absorbed at their own size (protocol section 4); the last block of a leaf, and every node,
     once per leaf or node.
     """
     if not columns:

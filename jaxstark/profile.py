@@ -1,7 +1,7 @@
 """Protocol profiles: which published version a proof belongs to.
 
 A profile gathers what changes between versions: hash suite, how the configuration is mixed, and
-the details of the serialized forms. Source: protocol sections 0, 7.1, 13 and 19.2.
+the details of the serialized forms. Source: protocol sections 6, 14 and 15.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Holds data only; imports no prover code and no JAX. The three forms in which a proof leaves the
 process live in ``proof_json``, ``proof_binary`` and ``proof_felts``; all three carry the claims
-(profile, AIR id, log sizes, claimed sums) with the STARK proof. Source: protocol section 13.
+(profile, AIR id, log sizes, claimed sums) with the STARK proof. Source: protocol section 14.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FriLayer:
 
 @dataclass(frozen=True, eq=False)
 class StarkProof:
-    """The part of a proof that the upstream verifier reads (protocol section 13.1).
+    """The part of a proof that the upstream verifier reads (protocol section 14).
 
     Compared by value. An array of queried values without columns is stored as ``[0, 0]``, the
     only form that every wire format can express.

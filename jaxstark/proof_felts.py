@@ -5,7 +5,7 @@
     AIR id                byte length; 31 bytes a felt, big-endian, the last felt shorter
     log sizes             count, values
     claimed sums          count, 4 felts each
-    STARK proof           the Serde layout of stwo-cairo (protocol section 13.2)
+    STARK proof           the Serde layout of stwo-cairo (protocol section 14)
 
 Queried values are stored query by query with a tree's columns sorted by size, so reading and
 writing need the column log sizes ``[tree][column]`` of the statement. The number of config felts

@@ -5,7 +5,7 @@
 
 Key order on output is the one of upstream; on input any order is accepted, and every other
 liberty of JSON is refused: unknown, missing or repeated keys, floats, negative numbers, NaN.
-Source: protocol section 13.1.
+Source: protocol section 14.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The prover: one explicit program that reads like the protocol.
 
-Numbered steps follow protocol section 12. Everything large stays on the device; the host sees
+Numbered steps follow protocol sections 8 to 12. Everything large stays on the device; the host sees
 roots, sampled values and opened rows, and runs the Fiat-Shamir channel.
 """
 

@@ -35,7 +35,6 @@ with   unique            l = 1,  a(n) = n                      (ePrint 2020/654,
 The theorems are about Reed-Solomon codes; the circle code is taken to behave as one of the same
 rate (Circle STARKs, ePrint 2024/278). Proof of work counts in the query phase only: it is ground
 after the last FRI challenge. Hash collisions (128 bits) lie above every term.
-Source: protocol section 16.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Setup: commit the preprocessed columns of an AIR and make its verifying key.
 
 The root of tree 0 fixes range tables, selectors and programs; a verifier takes it from the key and
-never from a proof. Source: protocol section 0 items 1 and 2.
+never from a proof. Source: protocol section 15 items 1 and 2.
 """
 
 from __future__ import annotations

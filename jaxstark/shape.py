@@ -1,7 +1,7 @@
 """The shape of a proof: everything about its sizes that the statement fixes in advance.
 
 Prover, verifier, memory plan and security figures all read sizes from here, and the verifier
-reads none from the proof. Source: protocol sections 7, 9 and 10.
+reads none from the proof. Source: protocol sections 6, 7 and 10.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Both sides call these functions in this order, so that their transcripts cannot differ. Everything
 is bound before the first challenge that depends on it, with length prefixes, so that two different
-statements never absorb the same words. Source: protocol section 0 item 8, sections 11 and 12.
+statements never absorb the same words. Source: protocol sections 8 and 9.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ of points, whose inverse scales an interpolation.
   ``t - 1`` times. These entries are the same in the tables of all sizes.
 
 Tables are arguments of jitted programs, never constants captured by them.
-Source: protocol sections 4 and 8.
+Source: protocol sections 2 and 12.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The verifier: one explicit program over host integers and NumPy; needs no JAX.
 
 It trusts its key, its AIR and its public values, and takes nothing from the proof that these fix.
-Source: protocol section 12; section 0 items 2, 6, 7, 8.
+Source: protocol sections 8 to 13; section 15 items 2, 6, 7.
 """
 
 from __future__ import annotations

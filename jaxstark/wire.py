@@ -1,7 +1,7 @@
 """What the wire forms of proofs and keys share: profiles, digest codecs, range checks.
 
 Every check raises ``ProofShapeError(what, expected, got)``; the text of ``got`` is bounded, so
-that a hostile input cannot blow up an error message. Source: protocol sections 1, 5 and 13.
+that a hostile input cannot blow up an error message. Source: protocol sections 1, 3 and 14.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def parse_params(
 
 
 def params_words(params: ProofParams) -> tuple[int, int, int, int, int]:
-    """The configuration in wire order (protocol section 13.2)."""
+    """The configuration in wire order (protocol section 14)."""
     return (
         params.pow_bits,
         params.log_blowup,

@@ -166,7 +166,7 @@ def test_a_second_proof_of_a_shape_compiles_nothing():
 
 
 def read_proof(felts: list[int]) -> tuple[tuple[FriLayer, ...], tuple[QM31, ...]]:
-    """Layers and last layer in the layout of protocol section 13.2."""
+    """Layers and last layer in the layout of protocol section 14."""
     words = iter(felts)
 
     def take(count: int) -> list[int]:

@@ -9,7 +9,7 @@ from jaxstark.plan import plan, proof_size, tree_compressions
 from jaxstark.shape import ProofShape
 from tests.strategies import lookup_shape, shaped_proof
 
-# Protocol section 15: felts for 2^20 rows, 1 + 26 + 4 + 8 columns, by fold step 1, 2, 3, 4.
+# Felts for 2^20 rows, 1 + 26 + 4 + 8 columns, by fold step 1, 2, 3, 4.
 SIZES = {
     (1, 70): (90_271, 64_252, 58_044, 58_419),
     (2, 35): (55_994, 38_879, 34_583, 34_500),

@@ -10,7 +10,7 @@ from jaxstark.security import FIELD_BITS, REGIMES, TERMS, deep_values, elias_dis
 from tests.strategies import lookup_shape
 
 SHAPE = lookup_shape(20)
-# Protocol section 15: formula / Elias / Johnson / unique decoding of the query phase; ints are
+# Formula / Elias / Johnson / unique decoding of the query phase; ints are
 # rounded there.
 TABLE = [
     (1, 70, 26, (96.0, 89.7, 61.0, 55.1)),

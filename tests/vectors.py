@@ -27,7 +27,7 @@ def load(folder: Path, name: str) -> Any:
 
 
 class FriReader:
-    """A cursor over the felts of the FRI part of a Blake2s proof (protocol section 13.2)."""
+    """A cursor over the felts of the FRI part of a Blake2s proof (protocol section 14)."""
 
     def __init__(self, felts: list[int]) -> None:
         self.rest = iter(felts)

@@ -3,7 +3,7 @@
 An AIR is a tuple of components. A component has named trace columns, named preprocessed columns
 and one function ``evaluate(row, air)`` that states its constraints and lookups; evaluators run
 that same function on domains, on one point, on rows and symbolically. Constraints hold
-on every row, cyclically: ``row.prev`` of row 0 is the last row. Source: protocol sections 10, 11.
+on every row, cyclically: ``row.prev`` of row 0 is the last row. Source: protocol sections 7, 8.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The caller supplies masks as ``Felt`` (arrays over a domain, or QM31 points) and
 values of the rules and the lookup entries in the order in which they are written; one constraint
 for each pair of lookups follows the rules. Prover stages do with whole arrays, in
 ``jaxstark.logup``, what ``fractions`` and ``logup_rules`` do here for one point.
-Source: protocol sections 10 and 11.
+Source: protocol sections 7, 8 and 10.
 """
 
 from __future__ import annotations

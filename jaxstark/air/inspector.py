@@ -2,7 +2,7 @@
 
 Runs every constraint function once on polynomials of which only the degree and the columns read
 are kept. Everything that a proof's shape needs follows from here, and so do the errors of a
-definition. Source: protocol sections 4 (degree facts), 10 and 11; T22, T23.
+definition. Source: protocol sections 2 (degrees), 7 and 8; T22, T23.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From an AIR and component sizes to the shape of its proofs, with every size checked.
 
-Source: protocol section 0 (restrictions 1, 3, 4), 7.2 and 10.
+Source: protocol sections 6, 10 and 15 (items 1, 3, 4).
 """
 
 from __future__ import annotations

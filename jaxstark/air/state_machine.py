@@ -34,7 +34,7 @@ def _public_terms(air: Any) -> None:
 
 @lru_cache(maxsize=1)
 def state_machine() -> Air:
-    """The AIR; public values ``initial`` and ``final``, two words each (protocol section 17)."""
+    """The AIR; public values ``initial`` and ``final``, two words each."""
     return Air(
         "state_machine",
         (increment_x, increment_y),

@@ -15,7 +15,7 @@ MAX_COLUMNS = 4096
 
 @lru_cache(maxsize=64)
 def wide_fibonacci(n_columns: int = 26) -> Air:
-    """The AIR with ``n_columns`` columns c0, c1, ... (protocol section 17)."""
+    """The AIR with ``n_columns`` columns c0, c1, ...."""
     if not 3 <= n_columns <= MAX_COLUMNS:
         raise ValueError(f"wide_fibonacci: expected 3..{MAX_COLUMNS} columns, got {n_columns}")
     columns = tuple(f"c{i}" for i in range(n_columns))

@@ -1,7 +1,7 @@
 """The complex extension CM31 = M31[i] / (i^2 + 1).
 
 An element is the pair ``(re, im)`` of M31 elements, each an int or array as in ``m31``; all
-functions are elementwise over arrays. Source: protocol section 2.
+functions are elementwise over arrays. Source: protocol section 1.
 """
 
 from __future__ import annotations

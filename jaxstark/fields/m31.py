@@ -9,7 +9,7 @@ One body serves every place where field elements live. An element, or a batch, i
 Python ints may be mixed with either array kind. Words are canonical, ``0..p-1``, at every module
 boundary. Inside a stage the redundant word ``p`` may stand for 0: results stay correct mod p,
 ``mul`` always returns canonical words, and ``add`` and ``sub`` do so for canonical inputs.
-Source: protocol section 2.
+Source: protocol section 1.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An element is the ordered tuple ``(a, b, c, d)`` for ``(a + b i) + (c + d i) u``; each coordinate
 is an int or an array as in ``m31``. A batch is thus a tuple of four arrays of one shape
-(structure of arrays, a JAX pytree). Source: protocol section 2.
+(structure of arrays, a JAX pytree). Source: protocol section 1.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``compress`` is one straight-line body for NumPy arrays, JAX tracers and Pallas kernels; loops,
 layouts and barriers belong to the caller. Words are uint32, little-endian as in the RFC.
-Source: protocol section 5.1.
+Source: protocol section 3.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The Hades permutation of width 3 with 8 full and 83 partial rounds, the hash of a list, and the
 packing of M31 words into field elements. Field elements are ints in ``0..F252-1``.
-Source: protocol sections 5.4 and 6.2.
+Source: protocol sections 3 and 5.
 """
 
 from __future__ import annotations

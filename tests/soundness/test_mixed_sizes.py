@@ -1,7 +1,7 @@
 """T14: columns of several sizes in one proof, and columns that are not as small as they claim.
 
 A column of 2^k rows is committed through its lift to the largest size. Nothing forces a column
-with one sample to be a lift: a prover may commit 2^L distinct rows for it (protocol section 0,
+with one sample to be a lift: a prover may commit 2^L distinct rows for it (protocol section 15,
 item 5). The LogUp columns have two samples and are forced. Here a prover works with the large
 size and claims the small one, which is the same proof but for that check.
 """

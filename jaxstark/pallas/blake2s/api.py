@@ -5,7 +5,7 @@ once, so they take at least 128 lanes (``absorb``, ``leaves``) or 256 leaves (``
 ``commit``). ``fits`` tells beforehand: a caller with a smaller tree uses ``jaxstark.merkle``,
 which is then no slower. ``jaxstark.pallas.launch.supported`` tells whether the device can.
 
-``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 5.1, 5.2.
+``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 3, 4.
 """
 
 from __future__ import annotations

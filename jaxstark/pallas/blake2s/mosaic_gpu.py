@@ -1,6 +1,6 @@
 """BLAKE2s kernels: leaves and tree levels, one hash per lane.
 
-The arithmetic is ``jaxstark.hash.blake2s.compress``. Source: protocol sections 5.1 and 5.2.
+The arithmetic is ``jaxstark.hash.blake2s.compress``. Source: protocol sections 3 and 4.
 """
 
 from __future__ import annotations

@@ -281,9 +281,10 @@ class _Column:
                 "preprocessed columns: expected the AIR of a program (vm.air_of, vm.setup), got "
                 "one that was made from its id"
             )
-        return _made(self.table, self.arguments, log_size)[self.index]
+        return made(self.table, self.arguments, log_size)[self.index]
 
 
 @lru_cache(maxsize=2)
-def _made(table: Any, arguments: tuple[Any, ...], log_size: int) -> np.ndarray:
+def made(table: Any, arguments: tuple[Any, ...], log_size: int) -> np.ndarray:
+    """``rom_table`` or ``cell_table`` of arguments, kept: key and trace read the same one."""
     return table(*arguments, log_size)

@@ -60,7 +60,7 @@ def _relu(row: Any, air: Any) -> None:
     air.provide(CO, [_RELU, row.a, 0, row.x], row.uses)
 
 
-def relu_columns(op: Any, a: Any, r: Any) -> dict[str, Any]:
+def relu_columns(a: Any, r: Any) -> dict[str, Any]:
     """Columns for operands uint32 ``[rows]``."""
     doubled = m31.double(a)
     negative = doubled & np.uint32(1)
@@ -80,7 +80,7 @@ def _less(row: Any, air: Any) -> None:
     air.provide(CO, [_LT, row.a, row.b, row.x], row.uses)
 
 
-def less_columns(op: Any, a: Any, r: Any) -> dict[str, Any]:
+def less_columns(a: Any, r: Any) -> dict[str, Any]:
     """Columns for operands uint32 ``[rows]``."""
     one, d = np.uint32(1), m31.sub(a, r)
     odd = {"odd_a": a & one, "odd_b": r & one, "odd_d": d & one}
@@ -114,7 +114,7 @@ def _shift(row: Any, air: Any) -> None:
     air.provide(CO, [_SHR, row.a, m, q - cofactor * (1 << 14)], row.uses)
 
 
-def shift_columns(op: Any, a: Any, r: Any) -> dict[str, Any]:
+def shift_columns(a: Any, r: Any) -> dict[str, Any]:
     """Columns for words a and powers of two r, uint32 ``[rows]``; r = 0 (padding) counts as 2."""
     m = r + (r == 0).astype(np.uint32) * np.uint32(2)
     cofactor = np.uint32(1 << MAX_SHIFT) // m
@@ -152,7 +152,7 @@ def _bitwise(row: Any, air: Any) -> None:
     air.provide(CO, [_OR, row.a, row.b, join - meet], row.or_uses)
 
 
-def bitwise_columns(op: Any, a: Any, r: Any) -> dict[str, Any]:
+def bitwise_columns(a: Any, r: Any) -> dict[str, Any]:
     """Columns for operands uint32 ``[rows]``, without the uses."""
 
     def nibble(word: Any, i: int) -> Any:

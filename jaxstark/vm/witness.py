@@ -16,12 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark.air.definition import Air, Component, Constraints, PublicValues, Relation, Row
+from jaxstark.air.definition import Air, Component, Relation
+from jaxstark.air.evaluate import Entry, run
 from jaxstark.air.felt import Felt
 from jaxstark.fields import m31
 from jaxstark.trace import Trace
 from jaxstark.vm import isa
-from jaxstark.vm.air import AGE, air_of, cell_table, rom_table
+from jaxstark.vm.air import AGE, air_of, cell_table, made, rom_table
 from jaxstark.vm.circuit import FIELDS
 from jaxstark.vm.execution import Execution
 from jaxstark.vm.limits import VALUE_OPS, Limits, value_components
@@ -66,7 +67,7 @@ def _check_fit(execution: Execution, limits: Limits) -> None:
     for name in ("log_steps", "memory_size", "stack_size", *VALUE_OPS):
         if name in VALUE_OPS and name not in value_components(execution.program):
             continue
-        needed, have = getattr(least, name), max(getattr(limits, name), 0)
+        needed, have = getattr(least, name), getattr(limits, name)
         if name == "log_steps":
             needed = max(execution.steps - 1, 0).bit_length()
         if name in VALUE_OPS:
@@ -83,8 +84,8 @@ def _check_fit(execution: Execution, limits: Limits) -> None:
 @lru_cache(maxsize=4)
 def _tables(program: Program, limits: Limits, log_sizes: tuple[int, ...]) -> tuple[Any, Any]:
     """ROM uint32 ``[len(FIELDS), 2^k]`` and initial words uint32 ``[2^k]``, on the device."""
-    rom = rom_table(program, log_sizes[1])[:-1]
-    return jnp.asarray(rom), jnp.asarray(cell_table(program, limits, log_sizes[2])[2])
+    rom = made(rom_table, (program,), log_sizes[1])[:-1]
+    return jnp.asarray(rom), jnp.asarray(made(cell_table, (program, limits), log_sizes[2])[2])
 
 
 def _padded(words: np.ndarray, rows: int, last: int) -> np.ndarray:
@@ -253,38 +254,21 @@ def _value_columns(step: Columns, fill: Any, uses: Mapping[str, int], rows: int)
 
     op = pick("op")
     counts = {name: (op == code).astype(jnp.uint32) for name, code in uses.items()}
-    return fill(op, pick("a"), pick("r")) | counts
+    return fill(pick("a"), pick("r")) | counts
 
 
-class _Lookups(Constraints):
-    """Collects the tuples and multiplicities of one relation."""
-
-    def __init__(self, air: Air, relation: Relation) -> None:
-        self.public_values = PublicValues(air, {}, Felt)
-        self.relation = relation
-        self.entries: list[tuple[Sequence[Any], Any]] = []
-
-    def constrain(self, value: Any, name: str = "") -> None:
-        pass
-
-    def entry(self, relation: Relation, values: Sequence[Any], multiplicity: Any) -> None:
-        if relation == self.relation:
-            self.entries.append((values, multiplicity))
-
-
-def _lookups(air: Air, comp: Component, columns: Columns, relation: Relation) -> list:
+def _lookups(air: Air, comp: Component, columns: Columns, relation: Relation) -> list[Entry]:
     """The entries of a relation in a component, in order."""
-    found = _Lookups(air, relation)
     current = {name: Felt(column) for name, column in columns.items()}
     current |= {name: Felt(0) for name in comp.preprocessed_names if name not in columns}
-    comp.evaluate(Row(current, current), found)
-    return found.entries
+    _, entries = run(air, comp, current, current, {})
+    return [entry for entry in entries if entry.relation == relation]
 
 
-def _count(entries: Sequence[tuple[Sequence[Any], Any]], rows: int) -> Any:
+def _count(entries: Sequence[Entry], rows: int) -> Any:
     """How often each row of a table is used; the table holds 0 .. rows - 1 or pairs of nibbles."""
     total = jnp.zeros(rows, jnp.uint32)
-    for values, multiplicity in entries:
+    for _, values, multiplicity in entries:
         index = _word(values[0]) if len(values) == 1 else _word(values[0] * 16 + values[1])
         weight = jnp.broadcast_to(jnp.asarray(_word(multiplicity), jnp.uint32), index.shape)
         # An unused entry may hold anything.

@@ -173,7 +173,7 @@ class Machine:
         """The result of a value component, whose row is added."""
         key = next(k for k, (_, _, uses) in VALUE_COMPONENTS.items() if c["op"] in uses.values())
         name = VALUE_COMPONENTS[key][0].name
-        row = dict(value_row(key, c["op"], c["a"], c["r"]))
+        row = dict(value_row(key, c["a"], c["r"]))
         honest = honest_result(c["op"], c["a"], c["r"])
         rows = self.values.setdefault(name, [])
         self.value_rows.setdefault(place, (name, len(rows)))
@@ -190,10 +190,10 @@ def honest_result(op: int, a: int, r: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def value_row(key: str, op: int, a: int, r: int) -> tuple[tuple[str, int], ...]:
+def value_row(key: str, a: int, r: int) -> tuple[tuple[str, int], ...]:
     """The honest row of a value component."""
     fill = VALUE_COMPONENTS[key][1]
-    columns = fill(*(np.array([word], np.uint32) for word in (op, a, r)))
+    columns = fill(*(np.array([word], np.uint32) for word in (a, r)))
     return tuple((name, int(column[0])) for name, column in columns.items())
 
 
@@ -251,7 +251,7 @@ def build(
     for key, (comp, _, uses) in VALUE_COMPONENTS.items():
         if comp.name in sizes:
             rows = machine.values.get(comp.name, [])
-            rows += [dict(value_row(key, 0, 0, 0))] * (sizes[comp.name] - len(rows))
+            rows += [dict(value_row(key, 0, 0))] * (sizes[comp.name] - len(rows))
             rows = [dict.fromkeys(uses, 0) | row for row in rows]
             columns[comp.name] = _table(comp.columns, rows)
     for name in TABLES:

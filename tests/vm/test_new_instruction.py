@@ -10,7 +10,7 @@ from jaxstark import vm
 from jaxstark.air.debugger import find_violation
 from jaxstark.fields.m31 import P
 from jaxstark.vm import executor, isa, witness
-from jaxstark.vm.air import _air_of
+from jaxstark.vm.air import _air_of, made
 
 ROW = isa.Opcode(
     11, "Msub", "dst, src1, src2", "(d - a * b) % P", "multiply and subtract", "r_ab=-1 r_d=1 v_r=1"
@@ -37,6 +37,7 @@ def with_row(monkeypatch):
 
     def forget() -> None:  # what is kept for a program belongs to one table
         _air_of.cache_clear()
+        made.cache_clear()
         witness._tables.cache_clear()
 
     yield add

@@ -197,6 +197,27 @@ def test_bad_components_are_refused_in_one_sentence(given, fibonacci):
     one_sentence(error.value, "wide_fibonacci/26", "expected", "got")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.astype(np.int64), ("uint32", "int64")),
+        (lambda t: t[:, :31], ("power of two", "31")),
+        (lambda t: t[:25], ("[26, rows]", "(25, 32)")),
+        (lambda t: np.where(t == t[3, 5], np.uint32(P), t), ("words below", str(P))),
+    ],
+    ids=["dtype", "rows", "columns", "p"],
+)
+def test_a_component_in_one_array_is_checked_as_a_whole(change, words, fibonacci):
+    air, columns = fibonacci
+    table = np.stack(list(columns.values()))
+    whole = Trace(air, {"fibonacci": table})
+    assert whole.columns["fibonacci"]["c3"].tolist() == columns["c3"].tolist()
+    assert list(whole.host_columns()["fibonacci"]) == list(columns) and whole.log_sizes == (5,)
+    with pytest.raises(ValueError) as error:
+        Trace(air, {"fibonacci": change(table)})
+    one_sentence(error.value, *words)
+
+
 def test_bad_public_values_are_refused_in_one_sentence():
     air = range_sum(4)
     columns, public = range_sum_trace(5, 4)

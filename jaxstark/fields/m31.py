@@ -201,8 +201,8 @@ _OPERATORS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
 def _apply(name: str, a: Any, b: Any) -> Any:
     """One operator on words of either array kind.
 
-    JAX arrays of one shape go to ``jax.lax``: the same program as by operators, traced in a third
-    of the time, and tracing is a large part of a first proof.
+    JAX arrays of one shape go to ``jax.lax``: the same program as by operators, traced faster, and
+    tracing is a large part of a first proof.
     """
     function, primitive = _OPERATORS[name]
     if _plain_jax(a, b) or _plain_jax(b, a):

@@ -203,3 +203,28 @@ def test_shipped_airs_resolve_to_themselves_and_compare_by_value(name):
 def test_unknown_air_ids_are_refused(air_id):
     with pytest.raises(ValueError):
         resolve(air_id)
+
+
+def test_a_template_has_the_same_rules():
+    def product(row, air):
+        air.constrain(row.a * row.b, "product")
+
+    def square(row, air):
+        air.constrain(row.a * row.a - row.b, "square")
+
+    one, other = (component("a b", name="rows")(rule) for rule in (product, square))
+    template = Air("template", (one,))
+    family = Air("family", (one,), template=template)
+    assert family.structure is template and template.structure is template
+    assert family == Air("family", (one,)), "the template is no part of the value"
+    with pytest.raises(ValueError, match="AIR t: expected a template .* got template"):
+        Air("t", (other,), template=template)
+
+
+def test_constraints_cannot_read_public_vectors_of_any_length():
+    def rule(row, air):
+        air.constrain(row.a - row.b * air.public_values.words[0], "rule")
+
+    assert _air(rule, public_values={"words": 2}).public_values == (("words", 2),)
+    with pytest.raises(ValueError, match="public value: expected one of none, got 'words'"):
+        _air(rule, public_values={"words": None})

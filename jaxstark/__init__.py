@@ -6,6 +6,7 @@ needs NumPy alone; proving needs JAX.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jaxstark.air import (
@@ -27,7 +28,7 @@ from jaxstark.trace import Trace
 from jaxstark.verifier import verify
 
 if TYPE_CHECKING:
-    from jaxstark.prover import Prover
+    from jaxstark.compiled import Prover
     from jaxstark.shape import ProofShape
 
 __version__ = "0.1.0"
@@ -51,6 +52,7 @@ __all__ = [
     "last_row",
     "plan",
     "prove",
+    "prove_batch",
     "row_index",
     "verify",
 ]
@@ -64,14 +66,22 @@ def prove(trace: Trace, **options: Any) -> Proof:
     return prover.prove(trace, **options)
 
 
+def prove_batch(traces: Iterable[Trace], **options: Any) -> list[Proof]:
+    """Prove many traces of one shape; see ``jaxstark.batch.prove_batch``."""
+    require_jax()
+    from jaxstark import batch
+
+    return batch.prove_batch(traces, **options)
+
+
 def compile(  # noqa: A001 - the name says what it does
     shape: ProofShape, params: ProofParams | str = "stwo-96", **options: Any
 ) -> Prover:
-    """Compile ahead of the first proof; see ``jaxstark.prover.compile_prover``."""
+    """Compile ahead of the first proof; see ``jaxstark.compiled.compile_prover``."""
     require_jax()
-    from jaxstark import prover
+    from jaxstark import compiled
 
-    return prover.compile_prover(shape, params, **options)
+    return compiled.compile_prover(shape, params, **options)
 
 
 def require_jax() -> None:

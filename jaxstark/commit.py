@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxstark import circle, fft, merkle
+from jaxstark.shape import size_groups
 
 
 class Committed(NamedTuple):
@@ -37,6 +38,15 @@ def commit_coefficients(groups: Sequence[Any], log_blowup: int) -> Committed:
     return Committed(tuple(groups), extended, merkle.commit(extended))
 
 
+def by_size(tables: Sequence[Any], columns: tuple[int, ...]) -> list[Any]:
+    """Tables ``[columns, 2^k]`` in component order to size groups, in ascending size."""
+    out = []
+    for k, _ in size_groups(columns):
+        same = [t for t in tables if t.shape[0] and t.shape[1] == 1 << k]
+        out.append(same[0] if len(same) == 1 else jnp.concatenate(same))
+    return out
+
+
 def log_size(group: Any) -> int:
     """Log size k of a group ``[c, 2^k]``."""
     return group.shape[-1].bit_length() - 1
@@ -44,11 +54,12 @@ def log_size(group: Any) -> int:
 
 def to_storage(group: Any) -> Any:
     """Row order to storage order along the last axis."""
-    return _take(group, circle.slot_to_row(log_size(group)))
+    return take_rows(group, circle.slot_to_row(log_size(group)))
 
 
 @jax.jit
-def _take(group: Any, order: Any) -> Any:
+def take_rows(group: Any, order: Any) -> Any:
+    """Columns ``[c, n]`` in the order of a permutation, int32 ``[n]``."""
     return jnp.take(group, order, axis=-1, unique_indices=True, mode="clip")
 
 
@@ -74,7 +85,8 @@ def gather_rows(trees: Sequence[Committed], positions: np.ndarray, log_domain: i
 
 
 @jax.jit
-def _pick(group: Any, slots: Any) -> Any:
+def pick(group: Any, slots: Any) -> Any:
+    """Columns ``[c, n]`` at slots ``[q]``."""
     return jnp.take(group, slots, axis=-1, mode="clip")
 
 
@@ -84,7 +96,7 @@ def _gather(trees: Sequence[Committed], slots: Any, positions: Any) -> list[Any]
         if not tree.evaluations:
             out.append(None)
             continue
-        values = [_pick(g, s) for g, s in zip(tree.evaluations, places, strict=True)]
+        values = [pick(g, s) for g, s in zip(tree.evaluations, places, strict=True)]
         out.append((values, merkle.gather_siblings(tree.tree, positions)))
     return out
 

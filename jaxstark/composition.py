@@ -5,7 +5,7 @@ Source: Circle STARK paper section on the quotient, protocol section 10.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ _ZEROFIER_INVERSE = 1 << 16
 _RULES_PER_GROUP = 4
 
 
-class _Columns(NamedTuple):
+class Columns(NamedTuple):
     """Where a component's columns are: rows of the size group of its own log size."""
 
     fixed: tuple[int, ...]
@@ -38,7 +38,8 @@ class _Columns(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _locate(air: Air, shape: ProofShape) -> tuple[_Columns, ...]:
+def locate(air: Air, shape: ProofShape) -> tuple[Columns, ...]:
+    """Where the columns of every component are."""
     rows = []  # [tree][column] -> row in its size group
     for columns in shape.columns:
         place = {c: i for _, group in size_groups(columns) for i, c in enumerate(group)}
@@ -48,7 +49,7 @@ def _locate(air: Air, shape: ProofShape) -> tuple[_Columns, ...]:
     for comp, info in zip(air.components, air.info.components, strict=True):
         n_trace, n_inter = len(comp.columns), 4 * info.n_batches
         out.append(
-            _Columns(
+            Columns(
                 tuple(rows[0][fixed_index[name]] for name in comp.preprocessed_names),
                 tuple(rows[1][trace : trace + n_trace]),
                 tuple(rows[2][inter : inter + n_inter]) if n_inter else (),
@@ -77,11 +78,11 @@ def composition_coefficients(
     domains = [_on_quotient_domain(tree, log_blowup) for tree in trees]
     claims, by_size, start = iter(claimed_sums), {}, 0
     for index, k in enumerate(shape.log_sizes):
-        info, where = air.info.components[index], _locate(air, shape)[index]
+        info, where = air.info.components[index], locate(air, shape)[index]
         count = len(info.constraints)
         claimed = next(claims) if info.n_entries else qm31.ZERO
         share = qm31.mul_base(claimed, pow(1 << k, -1, m31.P))
-        quotient = _component_quotient(
+        quotient = component_quotient(
             air,
             index,
             where,
@@ -94,11 +95,16 @@ def composition_coefficients(
         )
         by_size[k] = _add(by_size[k], quotient) if k in by_size else quotient
         start += count
+    return split(fft.interpolate(lift_and_add(by_size)))
+
+
+def lift_and_add(by_size: Mapping[int, Any]) -> Any:
+    """The sum of quotients by log size of their component, ``[4, 2^(k+1)]``, on the largest."""
     smallest, *larger = sorted(by_size)
     total = by_size[smallest]
     for k in larger:
         total = _lift_add(total, by_size[k])
-    return _split(fft.interpolate(total))
+    return total
 
 
 def _on_quotient_domain(tree: Committed, log_blowup: int) -> dict[int, Any]:
@@ -112,10 +118,10 @@ def _on_quotient_domain(tree: Committed, log_blowup: int) -> dict[int, Any]:
 
 
 @partial(jax.jit, static_argnames=("air", "index", "where"))
-def _component_quotient(
+def component_quotient(
     air: Air,
     index: int,
-    where: _Columns,
+    where: Columns,
     groups: tuple[Any, ...],
     back: Any,
     powers: Any,
@@ -123,6 +129,19 @@ def _component_quotient(
     public: Any,
     elements: Any,
 ) -> Any:
+    """The quotient of one component's constraints on its domain: uint32 ``[4, 2^(k+1)]``.
+
+    Args:
+      air: the AIR (static).
+      index: of the component (static).
+      where: rows of its columns in the groups (static).
+      groups: per tree, the evaluations of the size group of its log size k.
+      back: slots one row back.
+      powers: its powers of the composition coefficient, uint32 ``[constraints, 4]``.
+      share: claimed sum divided by the number of rows, uint32 ``[4]``.
+      public: as encoded for tracing.
+      elements: as encoded for tracing.
+    """
     comp, info = air.components[index], air.info.components[index]
     fixed, trace = groups[0], groups[1]
     current = {
@@ -201,7 +220,8 @@ def _lift_add(small: Any, large: Any) -> Any:
 
 
 @jax.jit
-def _split(coefficients: Any) -> Any:
+def split(coefficients: Any) -> Any:
+    """Coefficients ``[4, 2^(L+1)]`` as left halves, then right halves: ``[8, 2^L]``."""
     coordinates, size = coefficients.shape
     halves = coefficients.reshape(coordinates, 2, size // 2)
     return jnp.transpose(halves, (1, 0, 2)).reshape(2 * coordinates, size // 2)

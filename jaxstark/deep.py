@@ -246,11 +246,12 @@ def quotients(
         raise ValueError(f"evaluations: expected shapes {plan.group_shapes}, got {got}")
     data = coefficients(plan, sampled_values, z, deep)
     groups = tuple(tuple(tree) for tree in evaluations)
-    return quotients_from(plan, groups, data, *_domain(plan.log_domain))
+    return quotients_from(plan, groups, data, *domain(plan.log_domain))
 
 
 @lru_cache(maxsize=4)
-def _domain(log_domain: int) -> tuple[Any, Any]:
+def domain(log_domain: int) -> tuple[Any, Any]:
+    """Coordinates of the points of the FRI domain in storage order, uint32 ``[2^H]`` each."""
     points = circle.domain_points(log_domain)
     with jax.ensure_compile_time_eval():  # arrays, also when first called inside a trace
         return jnp.asarray(points.x), jnp.asarray(points.y)

@@ -54,7 +54,7 @@ def interpolate(values: Array | np.ndarray, table: Array | None = None) -> Array
     Returns:
       uint32 ``[c, 2^k]`` in index order.
     """
-    return _interpolate(values, _table(values, log_length(values), table, inverse_twiddles))
+    return interpolate_with(values, _table(values, log_length(values), table, inverse_twiddles))
 
 
 def evaluate(coefficients: Array | np.ndarray, log_size: int, table: Array | None = None) -> Array:
@@ -77,7 +77,8 @@ def evaluate(coefficients: Array | np.ndarray, log_size: int, table: Array | Non
 
 
 @jax.jit
-def _interpolate(values: Array | np.ndarray, table: Array) -> Array:
+def interpolate_with(values: Array | np.ndarray, table: Array) -> Array:
+    """``interpolate`` with any heap of inverse twiddles, of a circle or of a line."""
     n_columns, size = values.shape
     log_size = size.bit_length() - 1
     # The layer of largest distance also scales: its sums by entry 0, its differences by both.

@@ -51,8 +51,7 @@ def grind(
     if bits == 0:
         return 0
     words = np.frombuffer(prefix, "<u4").astype(np.uint32)
-    mask = (1 << bits) - 1
-    masks = np.array([mask & _LOW, mask >> 32], np.uint32)
+    masks = masks_of(bits)
     if jax.default_backend() == "cpu":
         search, batch = partial(_search_cpu, words, masks, lanes), _CPU_BATCH * lanes
     else:
@@ -65,6 +64,12 @@ def grind(
         base += batch
         if progress is not None:
             progress(base)
+
+
+def masks_of(bits: int) -> np.ndarray:
+    """Bits of the first two digest words that must be 0, uint32 ``[2]``."""
+    mask = (1 << bits) - 1
+    return np.array([mask & _LOW, mask >> 32], np.uint32)
 
 
 def _search_cpu(words: np.ndarray, masks: np.ndarray, lanes: int, base: int) -> int | None:

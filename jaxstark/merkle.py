@@ -123,18 +123,28 @@ def witness(siblings: np.ndarray, positions: np.ndarray) -> list[bytes]:
     unless it is known too. ``siblings``: uint32 ``[height, 8, q]`` of ``gather_siblings``.
     """
     known, first = np.unique(np.asarray(positions), return_index=True)
-    out: list[bytes] = []
     if not known.size:
-        return out
-    for hashes in np.asarray(siblings):
-        # Siblings that are both known stand next to each other.
-        paired = (known[:-1] ^ 1) == known[1:]
-        missing = ~(np.append(paired, False) | np.append(False, paired))
-        data = np.ascontiguousarray(hashes[:, first[missing]].T, "<u4").tobytes()
-        out += [data[i : i + 32] for i in range(0, len(data), 32)]
-        kept = np.append(True, ~paired)
-        known, first = known[kept] >> 1, first[kept]
-    return out
+        return []
+    levels, columns = missing_siblings(known, len(siblings))
+    data = np.ascontiguousarray(np.asarray(siblings)[levels, :, first[columns]], "<u4").tobytes()
+    return [data[i : i + 32] for i in range(0, len(data), 32)]
+
+
+def missing_siblings(positions: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which siblings a witness has: ``(levels from the leaves up, indices of positions)``.
+
+    ``positions``: distinct leaves in ascending order. The result is in wire order.
+    """
+    nodes = positions[None, :].astype(np.int64) >> np.arange(height)[:, None]
+    parents = nodes >> 1
+    # Nodes with one parent stand together: the first and the last of them differ if both are known.
+    first = np.ones(nodes.shape, bool)
+    first[:, 1:] = parents[:, 1:] != parents[:, :-1]
+    last = np.ones(nodes.shape, bool)
+    last[:, :-1] = first[:, 1:]
+    levels, columns = np.nonzero(first)
+    missing = nodes[first] == nodes[last]
+    return levels[missing], columns[missing]
 
 
 def _siblings(xp: Any, levels: Sequence[Array], positions: Array) -> Array:

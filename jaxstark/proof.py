@@ -11,8 +11,8 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,21 @@ class StarkProof:
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """How a proof was made; no part of it.
+
+    Attributes:
+      device: kind of the device that proved.
+      transcript: who ran the Fiat-Shamir channel, ``"host"`` or ``"device"``.
+      stages: implementation of every stage, by its name.
+    """
+
+    device: str
+    transcript: str
+    stages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Proof:
     """A proof with the claims that it is about.
 
@@ -104,6 +119,7 @@ class Proof:
       log_sizes: log2 of the rows of every component.
       claimed_sums: LogUp total of every component that has lookups, in component order.
       stark: the STARK proof.
+      provenance: how this process made it; None for a proof from elsewhere. Not part of its value.
     """
 
     profile: str
@@ -111,6 +127,7 @@ class Proof:
     log_sizes: tuple[int, ...]
     claimed_sums: tuple[QM31, ...]
     stark: StarkProof
+    provenance: Provenance | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> str:
         """Canonical JSON text (``proof_json``). ``ProofShapeError`` if malformed."""

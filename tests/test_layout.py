@@ -25,11 +25,12 @@ SHARED = {
 # Stages of the prover and what only a prover runs.
 PROVER_SIDE = {
     *("prover", "commit", "composition", "interaction", "logup", "oods", "deep", "fri", "grind"),
-    *("fft", "fft_reference", "twiddles", "merkle", "setup", "compile", "pallas", "gather"),
+    *("fft", "fft_reference", "twiddles", "merkle", "setup", "compiled", "pallas", "opening"),
+    *("batch", "resident", "transcript", "implementation", "inputs", "deep_coefficients"),
 }
 VERIFIER_SIDE = {"verifier", "pcs_verify", "fri_verify", "merkle_verify"}
 PROGRAMS = {"prover", "verifier"}
-MAY_IMPORT_PROGRAMS = {"prover", "verifier", "compile", "__main__", "starknet"}
+MAY_IMPORT_PROGRAMS = {"prover", "verifier", "compiled", "batch", "__main__", "starknet"}
 # A method of the shared ``Air`` forwards to the prover's set-up when it is called, never before.
 FACADES = {("jaxstark.air.definition", "jaxstark.setup")}
 # The lowest layers may import only what stands here, and themselves.

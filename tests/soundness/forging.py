@@ -28,7 +28,7 @@ def forge(trace: Trace, key: VerifyingKey, log_sizes: Sequence[int] | None = Non
     if they are not those of the key.
     """
     shape = trace.air.shape(log_sizes or key.log_sizes, trace.public_values)
-    proof = prover._run(trace, shape, key, prover._Clock(None), check=False)
+    proof = prover.run(trace, shape, key, prover.Clock(None), check=False)
     sampled = tuple(tuple(map(tuple, tree)) for tree in proof.stark.sampled_values)
     return replace(proof, stark=replace(proof.stark, sampled_values=sampled))
 

@@ -324,13 +324,7 @@ def test_t20_claims_forged_to_balance_are_rejected(name, monkeypatch):
 
 
 def _channel_after_trace(proof, key, trace):
-    profile = prover.get_profile(key.profile)
-    channel = prover.statement.bind_statement(
-        profile.new_channel(), profile, key.air, key.params, key.log_sizes, trace.public_values
-    )
-    for root in proof.stark.commitments[:2]:
-        channel = channel.mix_root(root)
-    return channel
+    return prover.bound_channel(trace, key).mix_root(proof.stark.commitments[1])
 
 
 # --- T17: the legacy AIR ---------------------------------------------------------------------

@@ -1,0 +1,92 @@
+"""Provers that are compiled ahead of their first proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jaxstark import prover
+from jaxstark.air.planning import check_params
+from jaxstark.implementation import Clock, OnStage, choose
+from jaxstark.key import VerifyingKey
+from jaxstark.params import ProofParams, require_secure
+from jaxstark.proof import Proof
+from jaxstark.setup import DEFAULT_PROFILE, setup
+from jaxstark.shape import ProofShape
+from jaxstark.trace import Trace
+
+
+@dataclass(frozen=True)
+class Prover:
+    """A prover whose programs are compiled: call it with traces of one AIR and one size.
+
+    Attributes:
+      shape: the shape of its proofs.
+      key: the verifying key of its proofs.
+      implementation: ``"mosaic_gpu"`` or ``"xla"``.
+      transcript: ``"host"`` or ``"device"``.
+    """
+
+    shape: ProofShape
+    key: VerifyingKey
+    implementation: str
+    transcript: str
+
+    def __call__(self, trace: Trace, *, on_stage: OnStage | None = None) -> Proof:
+        """Prove a trace; errors as in ``prove``."""
+        air = self.shape.air
+        if (trace.air is not air and trace.air != air) or trace.log_sizes != self.key.log_sizes:
+            raise ValueError(
+                f"trace: expected AIR {air.name} with log sizes {self.key.log_sizes}, got "
+                f"{trace.air.name} with {trace.log_sizes}"
+            )
+        return self._run(trace, on_stage, check=True)
+
+    def _run(self, trace: Trace, on_stage: OnStage | None, check: bool) -> Proof:
+        clock = Clock(on_stage)
+        if self.implementation == "xla":
+            return prover.run(trace, self.shape, self.key, clock, check)
+        from jaxstark import resident
+
+        return resident.prove(trace, self.shape, self.key, self.transcript, clock, check)
+
+
+def compile_prover(
+    shape: ProofShape,
+    params: ProofParams | str = "stwo-96",
+    *,
+    public_values: Any = None,
+    profile: str = DEFAULT_PROFILE,
+    insecure: bool = False,
+    implementation: str | None = None,
+    transcript: str = "host",
+    on_stage: OnStage | None = None,
+) -> Prover:
+    """Compile all programs of a shape, as made by ``air.shape``, ahead of the first proof.
+
+    Runs every stage once on zeros; ``on_stage`` shows the progress. ``public_values`` matters only
+    for AIRs with public vectors of any length; the other options are those of ``prove``, which uses
+    the same compiled programs.
+    """
+    params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
+    air = shape.air
+    if air is None:
+        raise ValueError("shape: expected one made by air.shape(...), got one without its AIR")
+    check_params(air, shape, params)
+    require_secure(params, shape, None, insecure)
+    chosen = choose(implementation, transcript)
+    key = setup(air, shape.log_sizes, params, profile=profile)
+    lengths = {n: 1 if length is None else length for n, length in air.public_values}
+    blank = Trace(
+        air,
+        {
+            c.name: np.zeros((len(c.columns), 1 << k), np.uint32)
+            for c, k in zip(air.components, shape.log_sizes, strict=True)
+        },
+        public_values or {name: (0,) * length for name, length in lengths.items()},
+    )
+    out = Prover(shape, key, chosen, transcript)
+    out._run(blank, on_stage or (lambda stage, seconds: None), check=False)
+    return out

@@ -1,0 +1,55 @@
+"""What a prover takes from a trace: arrays on the device, and the statement in a channel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark import statement
+from jaxstark.air.debugger import find_violation
+from jaxstark.errors import ProvingError
+from jaxstark.key import VerifyingKey
+from jaxstark.profile import get_profile
+from jaxstark.trace import ColumnTable, Trace
+
+
+def tables(trace: Trace) -> list[Any]:
+    """The columns of every component on the device: uint32 ``[columns, 2^k]`` in row order."""
+    return [_table(trace.columns[comp.name]) for comp in trace.air.components]
+
+
+def _table(columns: Any) -> Any:
+    if isinstance(columns, ColumnTable):
+        return jnp.asarray(columns.array)
+    return jnp.stack(list(columns.values()))
+
+
+def read_by_constraints(trace: Trace) -> dict[str, np.ndarray]:
+    """Public values that programs read, by name.
+
+    Vectors of any length appear in public terms only: no stage is compiled for a length.
+    """
+    return {
+        name: np.array(trace.public_values[name], np.uint32)
+        for name, length in trace.air.public_values
+        if length is not None
+    }
+
+
+def bound_channel(trace: Trace, key: VerifyingKey) -> Any:
+    """The channel on the host after the statement and the root of tree 0."""
+    profile = get_profile(key.profile)
+    channel = statement.bind_statement(
+        profile.new_channel(), profile, key.air, key.params, key.log_sizes, trace.public_values
+    )
+    return channel.mix_root(key.preprocessed_root)
+
+
+def explain(trace: Trace, fault: str) -> ProvingError:
+    """The error for a trace whose proof failed a check: it names the row and the constraint."""
+    finding = find_violation(trace.air, trace.host_columns(), trace.public_values)
+    return ProvingError(
+        str(finding) if finding else f"AIR {trace.air.name}: {fault}, yet no row shows it"
+    )

@@ -1,0 +1,34 @@
+"""The hashes of a transcript that stays on the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxstark.pallas.channel import api
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class DeviceHashes:
+    """BLAKE2s kernels, one launch for each step; see ``transcript.Hashes``."""
+
+    interpret: bool = False
+
+    def hash_words(self, parts: Sequence[Array]) -> Array:
+        """Digest of words."""
+        return api.hash_words(tuple(parts), interpret=self.interpret)
+
+    def draw(self, digest: Array, n_draws: Array) -> tuple[Array, Array]:
+        """Elements, and the draw counter after them."""
+        return api.draw(digest, n_draws, interpret=self.interpret)
+
+    def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+        """Absorb and draw in one launch."""
+        return api.mix_and_draw(digest, tuple(parts), interpret=self.interpret)
+
+    def draw_blocks(self, digest: Array, n_draws: Array, count: int) -> Array:
+        """Words of successive draws."""
+        return api.draw_blocks(digest, n_draws, count, interpret=self.interpret)

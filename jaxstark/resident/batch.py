@@ -1,0 +1,78 @@
+"""Several proofs as one program: the protocol under ``jax.vmap``, transcripts on the device.
+
+A batch is an axis of the grid of every kernel, so that small proofs fill the device together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark.key import VerifyingKey
+from jaxstark.proof import Proof
+from jaxstark.resident import driver
+from jaxstark.resident.program import Program, Tables, tables
+from jaxstark.resident.protocol import Inputs, Messages, pack, protocol, unpack
+from jaxstark.shape import ProofShape
+from jaxstark.trace import Trace
+from jaxstark.transcript import Transcript
+
+
+class Started(NamedTuple):
+    """A batch that the device is proving.
+
+    Attributes:
+      traces: its traces.
+      shape: their shape.
+      key: their verifying key.
+      like: shapes of the messages of one proof.
+      words: ``[batch, words]``, the messages; not there yet.
+    """
+
+    traces: list[Trace]
+    shape: ProofShape
+    key: VerifyingKey
+    like: Messages
+    words: Any
+
+
+def start(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int) -> Started:
+    """Send traces to the device and start their proofs; returns at once."""
+    program = Program(traces[0].air.structure, shape, key.params)
+    fixed = tables(program)
+    each = [driver.inputs_of(trace, key) for trace in traces]
+    begin = [driver.transcript_of(trace, key, "device") for trace in traces]
+    like = driver.messages_like(program, fixed, each[0], begin[0])
+    filled = [min(i, len(traces) - 1) for i in range(batch)]
+    rows = [jnp.stack([each[i].rows[c] for i in filled]) for c in range(len(each[0].rows))]
+    public = {name: np.stack([each[i].public[name] for i in filled]) for name in each[0].public}
+    together = jax.tree.map(lambda *words: np.stack(words), *(begin[i] for i in filled))
+    stacked = each[0]._replace(rows=rows, public=public)
+    words = _together(program, fixed, stacked, together)
+    return Started(list(traces), shape, key, like, words)
+
+
+@partial(jax.jit, static_argnums=0)
+def _together(p: Program, t: Tables, inputs: Inputs, transcripts: Transcript) -> Any:
+    """Messages ``[batch, words]``."""
+
+    def one(rows: Any, public: Any, transcript: Transcript) -> Any:
+        return pack(protocol(p, t, inputs._replace(rows=rows, public=public), transcript))
+
+    return jax.vmap(one)(inputs.rows, inputs.public, transcripts)
+
+
+def finish(started: Started) -> list[Proof]:
+    """Wait for a batch; the proofs of its traces."""
+    table = np.asarray(started.words)
+    return [
+        driver.finish(
+            trace, started.shape, started.key, unpack(started.like, words), "device", check=True
+        )
+        for trace, words in zip(started.traces, table, strict=False)
+    ]

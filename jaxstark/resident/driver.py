@@ -1,0 +1,111 @@
+"""Run the protocol on a device, fetch its messages in one transfer, and make the proof."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxstark.implementation import Clock, provenance
+from jaxstark.inputs import bound_channel, explain, read_by_constraints
+from jaxstark.inputs import tables as device_tables
+from jaxstark.key import VerifyingKey
+from jaxstark.pallas.hashes import DeviceHashes
+from jaxstark.proof import Proof
+from jaxstark.resident.program import Program, tables
+from jaxstark.resident.protocol import Inputs, Messages, on_device, pack, protocol, unpack
+from jaxstark.resident.record import fault_of, felts, stark_proof
+from jaxstark.setup import preprocessed
+from jaxstark.shape import ProofShape
+from jaxstark.trace import Trace
+from jaxstark.transcript import HostHashes, Transcript
+
+_pack = jax.jit(pack)
+
+
+def prove(
+    trace: Trace, shape: ProofShape, key: VerifyingKey, where: str, clock: Clock, check: bool
+) -> Proof:
+    """A proof of a trace whose sizes and parameters have been checked.
+
+    Args:
+      trace: the trace.
+      shape: its shape.
+      key: its verifying key.
+      where: who runs the transcript, ``"host"`` or ``"device"``.
+      clock: hears of every stage; of one, "proof", with the transcript on the device.
+      check: False for compiling: a blank trace need not hold.
+
+    Raises ``ProvingError`` if the trace breaks a constraint.
+    """
+    program = Program(trace.air.structure, shape, key.params)
+    inputs = inputs_of(trace, key)
+    messages = _run(program, inputs, transcript_of(trace, key, where), where, clock)
+    proof = finish(trace, shape, key, messages, where, check)
+    clock.done("assemble")
+    return proof
+
+
+def inputs_of(trace: Trace, key: VerifyingKey) -> Inputs:
+    """The arrays of a trace and of its tree 0, on the device."""
+    fixed = preprocessed(trace.air, key.log_sizes, key.params.log_blowup)
+    public = read_by_constraints(trace)
+    return Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
+
+
+def transcript_of(trace: Trace, key: VerifyingKey, where: str) -> Transcript:
+    """The transcript after the statement and the root of tree 0."""
+    hashes = HostHashes() if where == "host" else DeviceHashes()
+    return Transcript.of(bound_channel(trace, key), hashes)
+
+
+def finish(
+    trace: Trace, shape: ProofShape, key: VerifyingKey, m: Messages, where: str, check: bool
+) -> Proof:
+    """The proof of some messages, NumPy arrays, once the prover's own checks pass."""
+    fault = None
+    if check:
+        fault = fault_of(trace.air, shape, key.params, trace.public_values, m)
+    if fault is not None:
+        raise explain(trace, fault)
+    return Proof(
+        key.profile,
+        key.air,
+        key.log_sizes,
+        felts(m.claims.T),
+        stark_proof(shape, key.params, key.preprocessed_root, m),
+        provenance(where, stages_of(Program(trace.air.structure, shape, key.params))),
+    )
+
+
+def _run(program: Program, inputs: Inputs, start: Transcript, where: str, clock: Clock) -> Messages:
+    fixed = tables(program)
+    if where == "host":
+        messages = protocol(program, fixed, inputs, start, clock.done)
+        return unpack(messages, np.asarray(_pack(messages)))
+    words = on_device(program, fixed, inputs, start)
+    clock.done("proof", words)
+    return unpack(messages_like(program, fixed, inputs, start), np.asarray(words))
+
+
+def messages_like(program: Program, *arguments: Any) -> Messages:
+    """The shapes of the messages of ``protocol`` for these arguments, or for their shapes."""
+    leaves, structure = jax.tree.flatten(arguments)
+    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
+    return _messages_like(program, structure, shapes)
+
+
+@lru_cache(maxsize=32)
+def _messages_like(program: Program, structure: Any, shapes: Any) -> Messages:
+    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    return jax.eval_shape(
+        lambda *arguments: protocol(program, *arguments), *jax.tree.unflatten(structure, leaves)
+    )
+
+
+@lru_cache(maxsize=32)
+def stages_of(program: Program) -> dict[str, str]:
+    """What each stage runs: kernels, and XLA for what is too small for them."""
+    return program.stages()

@@ -1,0 +1,176 @@
+"""The proof as one pure function of device arrays: numbered steps of protocol sections 8 to 12.
+
+The transcript decides where challenges come from. On the host, the function runs as it stands:
+every stage is one program, and every root is fetched. On the device, the function is traced whole
+and the proof is one program. The messages, hence the bytes, are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark.commit import Committed
+from jaxstark.grind import masks_of
+from jaxstark.pallas.grind import api as grind_kernels
+from jaxstark.resident import stages
+from jaxstark.resident.program import Program, Tables
+from jaxstark.resident.stages import root_of
+from jaxstark.transcript import Transcript
+
+Array = Any
+# stage name, arrays that end it
+Done = Callable[[str, Any], None]
+
+
+class Inputs(NamedTuple):
+    """What a proof is made from; a pytree.
+
+    Attributes:
+      rows: per component, trace columns ``[columns, 2^k]`` in row order.
+      fixed: the committed preprocessed columns.
+      fixed_rows: the same columns by name, in row order.
+      public: public values that constraints read, by name.
+    """
+
+    rows: Sequence[Array]
+    fixed: Committed
+    fixed_rows: dict[str, Array]
+    public: dict[str, Array]
+
+
+class Messages(NamedTuple):
+    """All that leaves the device: what the prover sends, and the challenges for its own check.
+
+    uint32. ``roots`` ``[trees, 8]`` without tree 0; ``drawn`` per relation ``[2, 4]``; ``claims``
+    ``[n, 4]``; ``coefficient`` ``[4]``; ``point`` ``[2, 4]``; ``samples`` ``[n, 4]``; ``layers``
+    ``[layers, 8]`` roots; ``last`` ``[2^m, 4]``; ``nonce`` ``[2]``, low word first; ``positions``
+    ``[q]`` as drawn; ``rows`` and ``cosets`` as of ``stages.open_queries``.
+    """
+
+    roots: Array
+    drawn: tuple[Array, ...]
+    claims: Array
+    coefficient: Array
+    point: Array
+    samples: Array
+    layers: Array
+    last: Array
+    nonce: Array
+    positions: Array
+    rows: Any
+    cosets: Any
+
+
+def protocol(
+    p: Program,
+    t: Tables,
+    inputs: Inputs,
+    transcript: Transcript,
+    done: Done = lambda stage, arrays: None,
+) -> Messages:
+    """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
+    # 1. Commit the columns.
+    trees = [inputs.fixed, stages.commit_trace(p, t, inputs.rows)]
+    drawn, transcript = transcript.mix_and_draw(root_of(trees[-1]))
+    done("commit trace", trees[-1])
+
+    # 2. LogUp: relation elements must be unknown until the trace is fixed.
+    relations, elements, claims = [], (), jnp.zeros((0, 4), np.uint32)
+    if p.air.has_lookups:
+        relations = [drawn]
+        for _ in p.air.relations[1:]:
+            more, transcript = transcript.draw_felts()
+            relations.append(more)
+        elements = stages.relation_elements(p, relations)
+        tree, claims = stages.commit_interaction(
+            p, t, inputs.rows, inputs.fixed_rows, inputs.public, elements
+        )
+        trees.append(tree)
+        transcript = transcript.mix(claims.reshape(-1))
+        drawn, transcript = transcript.mix_and_draw(root_of(tree))
+        done("commit interaction", tree)
+
+    # 3. One random combination of all constraints, divided by the vanishing polynomial.
+    coefficient = drawn[0]
+    trees.append(
+        stages.commit_composition(p, t, trees, coefficient, inputs.public, elements, claims)
+    )
+    drawn, transcript = transcript.mix_and_draw(root_of(trees[-1]))
+    done("commit composition", trees[-1])
+
+    # 4. Open every column out of the domain, at a point drawn after all commitments.
+    samples, point = stages.sample(p, t, trees, drawn[0])
+    done("evaluate out of domain", samples)
+
+    # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree.
+    drawn, transcript = transcript.mix_and_draw(samples.reshape(-1))
+    values = stages.quotients(p, t, trees, samples, point, drawn[0])
+    done("DEEP quotients", values)
+    layers, roots = [], []
+    for index in range(len(p.params.fri_steps(p.log_size))):
+        tree = stages.commit_layer(p, index, values)
+        roots.append(tree.levels[0][:, 0])
+        drawn, transcript = transcript.mix_and_draw(roots[-1])
+        layers.append((values, tree))
+        values = stages.fold(p, index, t, values, drawn[0])
+    last = stages.last_layer(p, t, values)
+    transcript = transcript.mix(stages.kept(p, last).reshape(-1))
+    done("FRI", last)
+
+    # 6. Proof of work, then the queries: no choice is left to the prover after them.
+    bits = p.params.pow_bits
+    nonce = jnp.zeros(2, np.uint32)
+    if bits:
+        nonce = grind_kernels.grind(
+            transcript.pow_prefix(bits), masks_of(bits), interpret=p.interpret
+        )
+    transcript = transcript.mix(nonce)
+    done("proof of work", nonce)
+    positions = transcript.draw_queries(p.log_domain, p.params.n_queries)
+    rows, cosets = stages.open_queries(p, trees, layers, positions)
+    messages = Messages(
+        roots=jnp.stack([root_of(tree) for tree in trees[1:]]),
+        drawn=tuple(relations),
+        claims=claims,
+        coefficient=coefficient,
+        point=point,
+        samples=samples,
+        layers=jnp.stack(roots),
+        last=last,
+        nonce=nonce,
+        positions=positions,
+        rows=rows,
+        cosets=cosets,
+    )
+    done("open", messages)
+    return messages
+
+
+@partial(jax.jit, static_argnums=0)
+def on_device(p: Program, t: Tables, inputs: Inputs, transcript: Transcript) -> Array:
+    """The whole protocol as one program; its messages in one vector, see ``packed``."""
+    return pack(protocol(p, t, inputs, transcript))
+
+
+def pack(messages: Messages) -> Array:
+    """All messages in one vector, for one transfer."""
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(messages)])
+
+
+packed = jax.jit(pack)
+
+
+def unpack(like: Messages, words: np.ndarray) -> Messages:
+    """The inverse of ``pack``; ``like`` has the shapes."""
+    leaves, tree = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+    parts = np.split(words, ends[:-1])
+    return jax.tree.unflatten(
+        tree, [w.reshape(s.shape) for w, s in zip(parts, leaves, strict=True)]
+    )

@@ -1,0 +1,324 @@
+"""The stages of a proof as pure functions of device arrays, each one program of its own.
+
+Arguments are the static ``Program``, its ``Tables`` and arrays; challenges come as uint32 words,
+so that they may be drawn on the device. Arrays below the sizes that a kernel takes go through the
+same operation under XLA. Sources: protocol sections 6, 8, 10, 11, 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark import circle, commit, composition, deep, deep_coefficients, fft, oods
+from jaxstark.commit import Committed, log_size
+from jaxstark.fields import m31, qm31
+from jaxstark.interaction import interaction_columns
+from jaxstark.merkle import MerkleTree
+from jaxstark.pallas.blake2s import api as blake2s
+from jaxstark.pallas.constraints import api as constraints
+from jaxstark.pallas.deep import api as deep_kernels
+from jaxstark.pallas.fft import api as fft_kernels
+from jaxstark.pallas.fri import api as fri_kernels
+from jaxstark.pallas.oods import api as oods_kernels
+from jaxstark.params import fri_packing
+from jaxstark.resident.program import Program, Tables
+from jaxstark.shape import INTERACTION, TRACE, size_groups
+
+Array = Any
+stage = partial(jax.jit, static_argnums=0)
+
+
+def root_of(tree: Committed) -> Array:
+    """The root, uint32 ``[8]``."""
+    return tree.tree.levels[0][:, 0]
+
+
+# Commitments.
+
+
+def _to_storage(p: Program, t: Tables, group: Array) -> Array:
+    if (k := log_size(group)) in t.order:
+        return commit.take_rows(group, t.order[k])
+    return fft_kernels.to_storage(group, interpret=p.interpret)
+
+
+def _interpolate(p: Program, t: Tables, values: Array) -> Array:
+    k = log_size(values)
+    if not fft_kernels.fits(k):
+        return fft.interpolate(values, t.inverse[k])
+    return fft_kernels.interpolate(values, t.inverse[k], interpret=p.interpret)
+
+
+def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Array:
+    table = t.forward[log_domain]
+    if not fft_kernels.fits(log_size(coefficients)):
+        return fft.evaluate(coefficients, log_domain, table)
+    return fft_kernels.evaluate(coefficients, log_domain, table, interpret=p.interpret)
+
+
+def _commit(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
+    blowup = p.params.log_blowup
+    extended = tuple(_evaluate(p, t, g, log_size(g) + blowup) for g in groups)
+    tree = MerkleTree(blake2s.commit(extended, interpret=p.interpret))
+    return Committed(tuple(groups), extended, tree)
+
+
+def _commit_rows(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
+    return _commit(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups])
+
+
+@stage
+def commit_trace(p: Program, t: Tables, rows: Sequence[Array]) -> Committed:
+    """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
+    return _commit_rows(p, t, commit.by_size(rows, p.shape.columns[TRACE]))
+
+
+@stage
+def commit_interaction(
+    p: Program,
+    t: Tables,
+    rows: Sequence[Array],
+    fixed: dict[str, Array],
+    public: dict[str, Array],
+    elements: Sequence[Array],
+) -> tuple[Committed, Array]:
+    """Tree 2 over the LogUp columns, and the claimed sums uint32 ``[n, 4]``.
+
+    ``fixed``: preprocessed columns by name, in row order; ``elements``: per relation
+    ``[1 + arity, 4]``.
+    """
+    columns, claims = [], []
+    for index, comp in enumerate(p.air.components):
+        if not p.air.info.components[index].n_entries:
+            continue
+        size = rows[index].shape[1]
+        read = jnp.zeros((0, size), np.uint32)
+        if comp.preprocessed_names:
+            read = jnp.stack([fixed[name] for name in comp.preprocessed_names])
+        arguments = (p.air, index, rows[index], read, public, elements)
+        if constraints.fits(size):
+            table, claimed = constraints.interaction(*arguments, interpret=p.interpret)
+        else:
+            table, claimed = interaction_columns(*arguments)
+        columns.append(table)
+        claims.append(claimed)
+    groups = commit.by_size(columns, p.shape.columns[INTERACTION])
+    return _commit_rows(p, t, groups), jnp.stack(claims)
+
+
+def relation_elements(p: Program, drawn: Sequence[Array]) -> tuple[Array, ...]:
+    """Per relation ``[z, 1, alpha, ..]``, uint32 ``[1 + arity, 4]``, of its draws ``[2, 4]``."""
+    return tuple(
+        _elements(relation.arity, pair)
+        for relation, pair in zip(p.air.relations, drawn, strict=True)
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _elements(arity: int, pair: Array) -> Array:
+    return jnp.concatenate([pair[:1], deep_coefficients.powers_traced(pair[1], arity)])
+
+
+# Composition.
+
+
+@stage
+def commit_composition(
+    p: Program,
+    t: Tables,
+    trees: Sequence[Committed],
+    coefficient: Array,
+    public: dict[str, Array],
+    elements: Sequence[Array],
+    claims: Array,
+) -> Committed:
+    """The last tree: the split quotient of all constraints combined by ``coefficient`` ``[4]``."""
+    powers = deep_coefficients.powers_traced(coefficient, p.shape.n_constraints)[::-1]
+    domains = [_on_quotient_domain(p, t, tree) for tree in trees]
+    by_size: dict[int, Array] = {}
+    start = claim = 0
+    for index, k in enumerate(p.shape.log_sizes):
+        info = p.air.info.components[index]
+        count, share = len(info.constraints), jnp.zeros(4, np.uint32)
+        if info.n_entries:
+            scale = jnp.full(4, pow(1 << k, -1, m31.P), np.uint32)
+            share, claim = m31.mul(claims[claim], scale), claim + 1
+        arguments = (
+            p.air,
+            index,
+            composition.locate(p.air, p.shape)[index],
+            tuple(domain.get(k) for domain in domains),
+            t.back.get(k),
+            powers[start : start + count],
+            share,
+            public,
+            elements,
+        )
+        if constraints.fits(1 << k):
+            quotient = constraints.component_quotient(*arguments, interpret=p.interpret)
+        else:
+            quotient = composition.component_quotient(*arguments)
+        by_size[k] = m31.add(by_size[k], quotient) if k in by_size else quotient
+        start += count
+    coefficients = _interpolate(p, t, composition.lift_and_add(by_size))
+    return _commit(p, t, [composition.split(coefficients)])
+
+
+def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, Array]:
+    if p.params.log_blowup == 1:
+        return {log_size(c): e for c, e in zip(tree.coefficients, tree.evaluations, strict=True)}
+    return {log_size(c): _evaluate(p, t, c, log_size(c) + 1) for c in tree.coefficients}
+
+
+# Openings out of the domain.
+
+
+@stage
+def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> tuple[Array, Array]:
+    """Sampled values uint32 ``[n_samples, 4]`` in wire order at the point of a draw ``[4]``.
+
+    Returns them with the point, uint32 ``[2, 4]``.
+    """
+    del t
+    here = circle.secure_point(qm31.from_array(drawn))
+    back = circle.point(-circle.subgroup_generator(p.log_size))
+    there = circle.secure_add(here, back)
+    points = jnp.stack([jnp.stack(list(map(qm31.to_array, point))) for point in (here, there)])
+    multiples = oods_kernels.multiples(points, p.log_size, interpret=p.interpret)
+    values, places = [], {}
+    total = 0
+    shape = p.shape
+    for index, tree in enumerate(trees):
+        sizes, offsets = shape.all_columns[index], shape.all_offsets[index]
+        for (k, members), polys in zip(size_groups(sizes), tree.coefficients, strict=True):
+            some = [row for row, c in enumerate(members) if len(offsets[c]) == 2]
+            wanted = [(0, range(len(members)), polys)]
+            if some:
+                chosen = polys if len(some) == len(members) else polys[np.array(some)]
+                wanted.append((1, some, chosen))
+            for which, rows, columns in wanted:
+                factors = _factors(multiples[which], p.log_size, k)[None]
+                if oods_kernels.fits(k):
+                    found = oods_kernels.evaluate_at(columns, factors, interpret=p.interpret)
+                else:
+                    found = oods.evaluate_at_factors(columns, factors)
+                values.append(found[0].T)
+                for i, row in enumerate(rows):
+                    places[index, members[row], which] = total + i
+                total += len(rows)
+    # A column of two samples shows the row before first.
+    order = [
+        places[index, column, 1 - i if len(mask) == 2 else 0]
+        for index, masks in enumerate(shape.all_offsets)
+        for column, mask in enumerate(masks)
+        for i in range(len(mask))
+    ]
+    return jnp.concatenate(values)[np.array(order)], points[0]
+
+
+def _factors(multiples: Array, log_max: int, k: int) -> Array:
+    """Basis factors ``[k, 4]`` of columns of ``2^k`` rows, from the point's multiples."""
+    first = log_max - k
+    return jnp.concatenate([multiples[first, 1][None], multiples[first : log_max - 1, 0]])
+
+
+# Low degree.
+
+
+@stage
+def quotients(
+    p: Program,
+    t: Tables,
+    trees: Sequence[Committed],
+    samples: Array,
+    point: Array,
+    batching: Array,
+) -> Array:
+    """The sum of all DEEP quotients, uint32 ``[4, 2^H]``."""
+    plan = p.deep_plan
+    data = deep_coefficients.coefficients_traced(plan, samples, point, batching)
+    evaluations = tuple(tree.evaluations for tree in trees)
+    run = deep.quotients_from
+    if deep_kernels.fits(plan):
+        run = partial(deep_kernels.quotients_from, interpret=p.interpret)
+    return run(plan, evaluations, data, t.x, t.y)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def commit_layer(p: Program, index: int, values: Array) -> MerkleTree:
+    """The tree of FRI layer ``index``."""
+    step = p.params.fri_steps(p.log_size)[index]
+    packing = fri_packing(values.shape[1].bit_length() - 1, step)
+    leaves = blake2s.value_leaves(values, packing, interpret=p.interpret)
+    return MerkleTree(blake2s.levels(leaves, interpret=p.interpret))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def fold(p: Program, index: int, t: Tables, values: Array, alpha: Array) -> Array:
+    """Layer ``index`` folded to the next one."""
+    step = p.params.fri_steps(p.log_size)[index]
+    table = t.inverse[p.log_domain]
+    return fri_kernels.fold(values, table, alpha, step, interpret=p.interpret)
+
+
+@stage
+def last_layer(p: Program, t: Tables, values: Array) -> Array:
+    """All coefficients of the last layer in natural order, uint32 ``[2^m, 4]``."""
+    del p
+    if values.shape[1] == 1:
+        return values.T
+    return fft.interpolate_with(values, t.last).T
+
+
+def kept(p: Program, last: Array) -> Array:
+    """The coefficients of the last layer that are sent, in bit-reversed order."""
+    return last[circle.bit_reversal(p.params.log_last_layer)]
+
+
+# Queries.
+
+
+@stage
+def open_queries(
+    p: Program, trees: Sequence[Committed], layers: Sequence[Any], positions: Array
+) -> tuple[Any, Any]:
+    """Rows and paths of every tree and FRI layer at the drawn positions, uint32 ``[q]``.
+
+    Returns per tree ``(values [c, q] per size group, siblings [height, 8, q])``, or None, and per
+    layer ``(values [4, q, 2^step], siblings [levels, 8, q])`` from the top of the coset upward.
+    """
+    positions = positions.astype(np.int32)
+    rows = []
+    for tree in trees:
+        if not tree.evaluations:
+            rows.append(None)
+            continue
+        values = [
+            commit.pick(g, circle.lift_slot(positions, log_size(g), p.log_domain))
+            for g in tree.evaluations
+        ]
+        rows.append((values, _siblings(tree.tree.levels, positions)))
+    opened = []
+    for (values, tree), step in zip(layers, p.params.fri_steps(p.log_size), strict=True):
+        packing = fri_packing(values.shape[1].bit_length() - 1, step)
+        positions = positions >> step
+        cosets = jnp.take(values.reshape(4, -1, 1 << step), positions, axis=1, mode="clip")
+        levels = tree.levels[: len(tree.levels) - (step - packing)]
+        opened.append((cosets, _siblings(levels, positions)))
+    return rows, opened
+
+
+def _siblings(levels: Sequence[Array], positions: Array) -> Array:
+    """Siblings on the paths from the last of some levels, uint32 ``[height, 8, q]``."""
+    found = [
+        commit.pick(level, (positions >> up) ^ 1) for up, level in enumerate(reversed(levels[1:]))
+    ]
+    if not found:
+        return jnp.zeros((0, 8, positions.shape[0]), np.uint32)
+    return jnp.stack(found)

@@ -1,0 +1,125 @@
+"""The prover's Fiat-Shamir channel over arrays: one state machine for the host and for a device.
+
+The same steps as ``channel.Blake2sChannel``, which a verifier runs on ints: here states, roots and
+challenges are uint32 arrays, NumPy on the host or traced on a device, and only the hash differs.
+With the host's hash every root is fetched when it is absorbed; with a device's the whole proof is
+one program without round trips. Both give the same bytes. Source: protocol section 5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
+
+import jax
+import numpy as np
+
+from jaxstark.channel import POW_PREFIX, Blake2sChannel
+from jaxstark.hash.blake2s import DIGEST_WORDS
+
+Array = Any
+
+
+class Hashes(Protocol):
+    """What a transcript needs of BLAKE2s; instances are compared by value."""
+
+    def hash_words(self, parts: Sequence[Array]) -> Array:
+        """Digest uint32 ``[8]`` of vectors of uint32 words, one after the other."""
+        ...
+
+    def draw(self, digest: Array, n_draws: Array) -> tuple[Array, Array]:
+        """Eight uniform elements, uint32 ``[8]`` below p, and the draw counter ``[1]`` then."""
+        ...
+
+    def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+        """Absorb words, then draw: the digest after the words, the elements, the counter."""
+        ...
+
+    def draw_blocks(self, digest: Array, n_draws: Array, count: int) -> Array:
+        """The words of ``count`` successive draws, uint32 ``[count, 8]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class HostHashes:
+    """BLAKE2s of the standard library; arrays of a device are fetched."""
+
+    def hash_words(self, parts: Sequence[Array]) -> np.ndarray:
+        """See ``Hashes``."""
+        data = b"".join(np.asarray(part).astype("<u4").tobytes() for part in parts)
+        return np.frombuffer(hashlib.blake2s(data).digest(), "<u4").astype(np.uint32)
+
+    def draw(self, digest: Array, n_draws: Array) -> tuple[np.ndarray, np.ndarray]:
+        """See ``Hashes``."""
+        felts, channel = _on_host(digest, n_draws).draw_felts(2)
+        return np.array(felts, np.uint32).reshape(-1), np.array([channel.n_draws], np.uint32)
+
+    def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+        """See ``Hashes``."""
+        mixed = self.hash_words([digest, *parts])
+        return mixed, *self.draw(mixed, np.zeros(1, np.uint32))
+
+    def draw_blocks(self, digest: Array, n_draws: Array, count: int) -> np.ndarray:
+        """See ``Hashes``."""
+        channel, blocks = _on_host(digest, n_draws), []
+        for _ in range(count):
+            words, channel = channel.draw_u32s()
+            blocks.append(words)
+        return np.array(blocks, np.uint32)
+
+
+def _on_host(digest: Array, n_draws: Array) -> Blake2sChannel:
+    data = np.asarray(digest).astype("<u4").tobytes()
+    return Blake2sChannel(data, int(np.asarray(n_draws)[0]))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Transcript:
+    """A state of the channel; a pytree. Every step returns the next state.
+
+    A draw has two secure elements, uint32 ``[2, 4]``. Whoever needs one takes the first; the other
+    is lost, as the protocol says.
+
+    Attributes:
+      digest: uint32 ``[8]``.
+      n_draws: uint32 ``[1]``, draws since the last step that absorbed something.
+      hashes: who hashes; static.
+    """
+
+    digest: Array
+    n_draws: Array
+    hashes: Any = field(metadata={"static": True})
+
+    @staticmethod
+    def of(channel: Blake2sChannel, hashes: Hashes) -> Transcript:
+        """The state of a channel on the host."""
+        digest = np.frombuffer(channel.digest, "<u4").astype(np.uint32)
+        return Transcript(digest, np.array([channel.n_draws], np.uint32), hashes)
+
+    def mix(self, *words: Array) -> Self:
+        """Absorb words in one step: of secure elements, or of a 64-bit number, low word first."""
+        digest = self.hashes.hash_words((self.digest, *words))
+        return replace(self, digest=digest, n_draws=np.zeros(1, np.uint32))
+
+    def mix_and_draw(self, *words: Array) -> tuple[Array, Self]:
+        """Absorb words, such as those of a root, then draw."""
+        digest, drawn, n_draws = self.hashes.mix_and_draw(self.digest, words)
+        return drawn.reshape(2, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
+
+    def draw_felts(self) -> tuple[Array, Self]:
+        """Draw again."""
+        drawn, n_draws = self.hashes.draw(self.digest, self.n_draws)
+        return drawn.reshape(2, 4), replace(self, n_draws=n_draws)
+
+    def draw_queries(self, log_domain: int, count: int) -> Array:
+        """``count`` positions below ``2^log_domain``, uint32, as drawn; ends the transcript."""
+        blocks = self.hashes.draw_blocks(self.digest, self.n_draws, -(-count // DIGEST_WORDS))
+        return blocks.reshape(-1)[:count] & np.uint32((1 << log_domain) - 1)
+
+    def pow_prefix(self, bits: int) -> Array:
+        """The digest, uint32 ``[8]``, to which grinding appends nonces."""
+        head = np.array([POW_PREFIX, 0, 0, 0], np.uint32)
+        return self.hashes.hash_words((head, self.digest, np.array([bits], np.uint32)))

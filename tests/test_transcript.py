@@ -1,0 +1,76 @@
+"""The prover's transcript over arrays is the verifier's channel, whoever hashes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+from jaxstark.channel import Blake2sChannel, draw_queries  # noqa: E402
+from jaxstark.fields.m31 import P  # noqa: E402
+from jaxstark.fields.qm31 import QM31  # noqa: E402
+from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
+from jaxstark.transcript import HostHashes, Transcript  # noqa: E402
+
+pytestmark = pytest.mark.floor
+START = Blake2sChannel().mix_u32s([1, 2, 3])
+RNG = np.random.default_rng(0)
+ROOT = RNG.integers(0, 2**32, 8, np.uint32)
+FELTS = RNG.integers(0, P, (7, 4), np.uint32)
+
+
+def bytes_of(words) -> bytes:
+    return np.asarray(words).astype("<u4").tobytes()
+
+
+def steps(transcript: Transcript):
+    """Every operation once; what is drawn, and the last digest."""
+    first, transcript = transcript.mix_and_draw(ROOT)
+    second, transcript = transcript.draw_felts()
+    transcript = transcript.mix(FELTS.reshape(-1))
+    third, transcript = transcript.draw_felts()
+    prefix = transcript.pow_prefix(26)
+    transcript = transcript.mix(np.array([5, 1], np.uint32))
+    positions = transcript.draw_queries(20, 21)
+    return first, second, third, prefix, positions, transcript.digest
+
+
+def channel_steps(channel: Blake2sChannel):
+    channel = channel.mix_root(bytes_of(ROOT))
+    first, channel = channel.draw_felts(2)
+    second, channel = channel.draw_felts(2)
+    channel = channel.mix_felts([QM31(*map(int, felt)) for felt in FELTS])
+    third, channel = channel.draw_felts(2)
+    prefix = channel.pow_prefix(26)
+    channel = channel.mix_u64((1 << 32) + 5)
+    positions, _ = draw_queries(channel, 20, 21)
+    return first, second, third, prefix, positions, channel.digest
+
+
+@pytest.mark.parametrize(
+    "hashes", [HostHashes(), DeviceHashes(interpret=True)], ids=["host", "kernels"]
+)
+def test_every_step_is_that_of_the_channel(hashes):
+    got = steps(Transcript.of(START, hashes))
+    want = channel_steps(START)
+    for mine, theirs in zip(got[:3], want[:3], strict=True):
+        assert np.asarray(mine).tolist() == [list(felt) for felt in theirs]
+    assert bytes_of(got[3]) == want[3] and bytes_of(got[5]) == want[5]
+    assert np.asarray(got[4]).tolist() == want[4]
+
+
+def test_a_transcript_is_a_pytree_that_keeps_its_hasher():
+    transcript = Transcript.of(START, HostHashes())
+    leaves, tree = jax.tree.flatten(transcript)
+    assert [leaf.shape for leaf in leaves] == [(8,), (1,)]
+    assert jax.tree.unflatten(tree, leaves).hashes == HostHashes()
+
+
+def test_the_draw_counter_moves_on_and_ends_with_the_next_words():
+    transcript = Transcript.of(START, HostHashes())
+    one, later = transcript.draw_felts()
+    other, latest = later.draw_felts()
+    assert latest.n_draws.tolist() == [2] and (one != other).any()
+    assert latest.mix(ROOT).n_draws.tolist() == [0]
+    assert (latest.mix(ROOT).digest == transcript.mix(ROOT).digest).all()

@@ -81,6 +81,17 @@ def numbers(name: str, texts: Sequence[str], low: int, high: int) -> list[int]:
     return sorted(out)
 
 
+def rates(*names: str) -> list[float]:
+    """The values of float flags; ``UsageError`` if one is not positive and finite."""
+    out = []
+    for name in names:
+        rate = float(flags.FLAGS[name].value or 0)
+        if not 0 < rate < math.inf:
+            raise UsageError(f"--{name}: expected a positive number, got {rate:g}")
+        out.append(rate)
+    return out
+
+
 class Measured(NamedTuple):
     """One timed ``prove``: the proof, seconds in all and by stage (``"proof of work"`` apart)."""
 
@@ -134,21 +145,21 @@ def warm_runs(trace: Trace, params: ProofParams, count: int) -> list[Measured]:
     return [timed_prove(trace, blunt, insecure=True) for _ in range(count)]
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, least, largest and number of runs, in seconds."""
+def spread(values: Sequence[float], digits: int = 5) -> dict[str, Any]:
+    """Median, least, largest and number of runs, in seconds of so many decimals."""
     if not values:
         return {"runs": 0}
     return {
-        "median": round(statistics.median(values), 5),
-        "min": round(min(values), 5),
-        "max": round(max(values), 5),
+        "median": round(statistics.median(values), digits),
+        "min": round(min(values), digits),
+        "max": round(max(values), digits),
         "runs": len(values),
     }
 
 
-def rounded(stages: dict[str, float]) -> dict[str, float]:
+def rounded(stages: dict[str, float], digits: int = 5) -> dict[str, float]:
     """Stage times for a record."""
-    return {name: round(seconds, 5) for name, seconds in stages.items()}
+    return {name: round(seconds, digits) for name, seconds in stages.items()}
 
 
 def timed_verify(

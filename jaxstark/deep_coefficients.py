@@ -96,13 +96,12 @@ def coefficients_traced(
     check(plan, values, z, deep)
     index = indices(plan)
     n_samples, n_points = len(plan.samples), len(plan.points)
-    if powers is None:
-        powers = powers_traced(deep, n_samples)
-    _check_shape("powers", powers, (n_samples, DEGREE))
+    weights: Array = powers_traced(deep, n_samples) if powers is None else powers
+    _check_shape("powers", weights, (n_samples, DEGREE))
     base = (QM31(*(jnp.broadcast_to(word, (n_points,)) for word in row)) for row in z)
     points = circle.secure_add(SecurePoint(*base), Point(*map(jnp.asarray, index.shifts)))
     slopes = qm31.sub(qm31.conj(points.y), points.y)  # c of the protocol
-    weight = qm31.from_array(powers.T)
+    weight = qm31.from_array(weights.T)
     value = qm31.from_array(values[index.values].T)
 
     # With v = v0 + v1 u: the sums over each point of weight v0 and weight v1 u.

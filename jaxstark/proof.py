@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,30 @@ class StarkProof:
     proof_of_work: int
     fri_layers: tuple[FriLayer, ...]
     last_layer: tuple[QM31, ...]
+
+    @staticmethod
+    def deferred(make: Callable[[], StarkProof]) -> StarkProof:
+        """The proof that ``make`` returns, made when one of its fields is first read.
+
+        A prover holds its proof as arrays; the thousands of objects of this form cost more time
+        than the proof itself, and whoever proves in a hurry decodes elsewhere.
+        """
+        proof = object.__new__(StarkProof)
+        proof.__dict__["_make"] = make
+        return proof
+
+    def __getattr__(self, name: str) -> Any:
+        # Called for missing attributes only: the fields of a deferred proof.
+        make = self.__dict__.get("_make")
+        if make is None or name.startswith("__"):
+            raise AttributeError(name)
+        self.__dict__.update(make().__dict__)
+        self.__dict__.pop("_make", None)
+        return getattr(self, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        _ = self.params  # a copy has fields
+        return self.__dict__
 
     def __post_init__(self) -> None:
         if type(self.queried_values) is tuple:

@@ -36,6 +36,13 @@ class ProofShape:
     max_arity: int
     air: Any = field(default=None, compare=False, repr=False)
 
+    def __hash__(self) -> int:
+        # Compiled programs are looked up by it in every stage of every proof.
+        if (known := self.__dict__.get("_hash")) is None:
+            known = hash((self.log_sizes, self.columns, self.offsets, self.n_constraints))
+            object.__setattr__(self, "_hash", known)
+        return known
+
     @property
     def log_size(self) -> int:
         """L: log2 of the rows of the largest component."""

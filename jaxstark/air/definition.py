@@ -143,6 +143,13 @@ class Air:
             )
         object.__setattr__(self, "info", inspect_air(self))
 
+    def __hash__(self) -> int:
+        # Compiled programs are looked up by it in every stage of every proof.
+        if (known := self.__dict__.get("_hash")) is None:
+            known = hash((self.name, self.components, self.relations, self.public_values))
+            object.__setattr__(self, "_hash", known)
+        return known
+
     @property
     def structure(self) -> Air:
         """The AIR that stands for all with these constraints: the template if there is one."""

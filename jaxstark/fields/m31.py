@@ -15,7 +15,8 @@ Source: protocol section 1.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,24 @@ def mul(a: M31, b: M31) -> M31:
     return _reduce(_apply("add", high, low))
 
 
+def mul_doubled(a2: Any, b: M31) -> M31:
+    """``a * b`` of arrays from the uint32 word ``a2 = 2 a``, with a in ``0..p``.
+
+    A quarter less work in a butterfly than by ``mul``, where a is a twiddle used more than once.
+    """
+    if isinstance(a2, np.ndarray):
+        wide = a2.astype(np.uint64) * b
+        return _reduce((wide >> np.uint64(32)).astype(DTYPE) + (wide.astype(DTYPE) >> DTYPE(1)))
+    import jax
+
+    # As in ``mul``; the lower word is 2 (ab & p).
+    with jax.enable_x64(True):
+        wide = _apply("mul", _cast(a2, np.uint64), _cast(b, np.uint64))
+        high = _cast(_apply("shr", wide, np.uint64(32)), DTYPE)
+        low = _cast(wide, DTYPE)
+    return _reduce(_apply("add", high, _apply("shr", low, DTYPE(1))))
+
+
 def sq(a: M31) -> M31:
     """``a^2``."""
     return mul(a, a)
@@ -147,6 +166,20 @@ def batch_inv(a: M31) -> M31:
     steps). No entry may be 0: a zero makes every inverse of its row 0.
     """
     return tree_inv(a, mul, inv)
+
+
+def inv_each(items: Sequence[M31]) -> list[M31]:
+    """Inverses of several elements or batches of one shape, with one ``inv`` and 3 products each.
+
+    None may be 0: a zero makes the inverses at its place in all items 0 (an int raises).
+    """
+    prefix = list(accumulate(items, mul))
+    rest = inv(prefix[-1])
+    out = []
+    for item, before in zip(items[:0:-1], prefix[-2::-1], strict=True):
+        out.append(mul(rest, before))
+        rest = mul(rest, item)
+    return [rest, *reversed(out)]
 
 
 def tree_inv(a: Any, product: Any, inverse: Any) -> Any:

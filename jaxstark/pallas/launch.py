@@ -119,6 +119,47 @@ def constant(word: int, lanes: int = LANES) -> Array:
     return plgpu.layout_cast(jnp.full((lanes,), word, np.uint32), _strided(lanes))
 
 
+def lane_numbers(lanes: int = LANES) -> Array:
+    """The uint32 vector 0, 1, 2, ..."""
+    return plgpu.broadcasted_iota(np.uint32, (lanes,), 0, layout=_strided(lanes))
+
+
+def load_transposed(ref: Ref, *index: Any) -> Array:
+    """The transpose of a matrix of a multiple of 128 words, at a slice of shared memory."""
+    view = ref.at[index].transpose((1, 0))
+    return plgpu.load(view, layout=_strided(*view.shape))
+
+
+def store_transposed(ref: Ref, value: Array, *index: Any) -> None:
+    """Store the transpose of a matrix of a multiple of 128 words into shared memory."""
+    ref.at[index].transpose((1, 0))[...] = value
+
+
+def load_rows(ref: Ref, *index: Any) -> Array:
+    """Words ``[8, 16]`` in a layout that lets ``spread_rows`` repeat a word along each row."""
+    return plgpu.load(ref.at[index], layout=_rows(), optimized=False)
+
+
+def spread_rows(ref: Ref, *index: Any) -> Array:
+    """Words ``[8]``, each repeated along a row of ``[8, 16]`` in the layout of ``load_rows``."""
+    column = plgpu.load(ref.at[index], layout=_rows().reduce(1), optimized=False)
+    return plgpu.layout_cast(lax.broadcast_in_dim(column, (8, 16), (0,)), _rows())
+
+
+def _rows() -> Any:
+    """Two rows of ``[8, 16]`` in each warp.
+
+    The row number is the last axis of the lanes, so that shared memory is read and written word by
+    word: the matrix instructions, which neighbouring lanes would get, need aligned rows.
+    """
+    return plgpu.Layout.TILED(
+        plgpu.Tiling(((8, 16), (2, 16), (2, 1))),
+        warp_dims=(-6,),
+        lane_dims=(-3, -2),
+        vector_dim=-1,
+    )
+
+
 def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tuple, n: int) -> None:
     """Copy ``[n, 2]`` words of shared to global memory, where ``2 n`` is a power of two up to 128.
 

@@ -47,7 +47,7 @@ def start(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: 
     fixed = tables(program)
     each = [driver.inputs_of(trace, key) for trace in traces]
     begin = [driver.transcript_of(trace, key, "device") for trace in traces]
-    like = driver.messages_like(program, fixed, each[0], begin[0])
+    like = driver.messages_like(program)
     filled = [min(i, len(traces) - 1) for i in range(batch)]
     rows = [jnp.stack([each[i].rows[c] for i in filled]) for c in range(len(each[0].rows))]
     public = {name: np.stack([each[i].public[name] for i in filled]) for name in each[0].public}

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
 
 import jax
 import numpy as np
 
+from jaxstark.channel import Blake2sChannel
 from jaxstark.implementation import Clock, provenance
 from jaxstark.inputs import bound_channel, explain, read_by_constraints
 from jaxstark.inputs import tables as device_tables
 from jaxstark.key import VerifyingKey
 from jaxstark.pallas.hashes import DeviceHashes
-from jaxstark.proof import Proof
+from jaxstark.proof import Proof, StarkProof
 from jaxstark.resident.program import Program, tables
-from jaxstark.resident.protocol import Inputs, Messages, on_device, pack, protocol, unpack
+from jaxstark.resident.protocol import (
+    Inputs,
+    Messages,
+    abstract_inputs,
+    on_device,
+    pack,
+    protocol,
+    unpack,
+)
 from jaxstark.resident.record import fault_of, felts, stark_proof
 from jaxstark.setup import preprocessed
 from jaxstark.shape import ProofShape
@@ -75,7 +83,7 @@ def finish(
         key.air,
         key.log_sizes,
         felts(m.claims.T),
-        stark_proof(shape, key.params, key.preprocessed_root, m),
+        StarkProof.deferred(partial(stark_proof, shape, key.params, key.preprocessed_root, m)),
         provenance(where, stages_of(Program(trace.air.structure, shape, key.params))),
     )
 
@@ -87,21 +95,15 @@ def _run(program: Program, inputs: Inputs, start: Transcript, where: str, clock:
         return unpack(messages, np.asarray(_pack(messages)))
     words = on_device(program, fixed, inputs, start)
     clock.done("proof", words)
-    return unpack(messages_like(program, fixed, inputs, start), np.asarray(words))
-
-
-def messages_like(program: Program, *arguments: Any) -> Messages:
-    """The shapes of the messages of ``protocol`` for these arguments, or for their shapes."""
-    leaves, structure = jax.tree.flatten(arguments)
-    shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
-    return _messages_like(program, structure, shapes)
+    return unpack(messages_like(program), np.asarray(words))
 
 
 @lru_cache(maxsize=32)
-def _messages_like(program: Program, structure: Any, shapes: Any) -> Messages:
-    leaves = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+def messages_like(program: Program) -> Messages:
+    """The shapes of the messages of a program."""
+    start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
     return jax.eval_shape(
-        lambda *arguments: protocol(program, *arguments), *jax.tree.unflatten(structure, leaves)
+        partial(protocol, program), tables(program), abstract_inputs(program), start
     )
 
 

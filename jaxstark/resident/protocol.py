@@ -17,10 +17,13 @@ import numpy as np
 
 from jaxstark.commit import Committed
 from jaxstark.grind import masks_of
+from jaxstark.hash.blake2s import DIGEST_WORDS
+from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.grind import api as grind_kernels
 from jaxstark.resident import stages
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import root_of
+from jaxstark.shape import PREPROCESSED, size_groups
 from jaxstark.transcript import Transcript
 
 Array = Any
@@ -65,6 +68,31 @@ class Messages(NamedTuple):
     positions: Array
     rows: Any
     cosets: Any
+
+
+def abstract_inputs(p: Program) -> Inputs:
+    """The shapes of the inputs of a program."""
+    words = partial(jax.ShapeDtypeStruct, dtype=np.uint32)
+    shape, blowup = p.shape, p.params.log_blowup
+    columns = shape.columns[PREPROCESSED]
+    groups = size_groups(columns)
+    height = max(columns) + blowup if columns else 0
+    levels = tuple(words((DIGEST_WORDS, 1 << j)) for j in range(height + 1))
+    fixed = Committed(
+        tuple(words((len(members), 1 << k)) for k, members in groups),
+        tuple(words((len(members), 1 << (k + blowup))) for k, members in groups),
+        MerkleTree(levels),
+    )
+    names = [name for name, _ in p.air.preprocessed]
+    return Inputs(
+        rows=[
+            words((len(comp.columns), 1 << k))
+            for comp, k in zip(p.air.components, shape.log_sizes, strict=True)
+        ],
+        fixed=fixed,
+        fixed_rows={name: words((1 << k,)) for name, k in zip(names, columns, strict=True)},
+        public={name: words((n,)) for name, n in p.air.public_values if n is not None},
+    )
 
 
 def protocol(
@@ -161,9 +189,6 @@ def on_device(p: Program, t: Tables, inputs: Inputs, transcript: Transcript) -> 
 def pack(messages: Messages) -> Array:
     """All messages in one vector, for one transfer."""
     return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(messages)])
-
-
-packed = jax.jit(pack)
 
 
 def unpack(like: Messages, words: np.ndarray) -> Messages:

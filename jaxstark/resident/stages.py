@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import circle, commit, composition, deep, deep_coefficients, fft, oods
+from jaxstark import circle, commit, composition, deep, fft, oods
 from jaxstark.commit import Committed, log_size
-from jaxstark.fields import m31, qm31
+from jaxstark.fields import m31
 from jaxstark.interaction import interaction_columns
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
@@ -120,9 +120,10 @@ def relation_elements(p: Program, drawn: Sequence[Array]) -> tuple[Array, ...]:
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def _elements(arity: int, pair: Array) -> Array:
-    return jnp.concatenate([pair[:1], deep_coefficients.powers_traced(pair[1], arity)])
+@partial(jax.jit, static_argnums=(0, 1))
+def _elements(p: Program, arity: int, pair: Array) -> Array:
+    powers = oods_kernels.powers(pair[1], arity, interpret=p.interpret)
+    return jnp.concatenate([pair[:1], powers])
 
 
 # Composition.
@@ -139,7 +140,7 @@ def commit_composition(
     claims: Array,
 ) -> Committed:
     """The last tree: the split quotient of all constraints combined by ``coefficient`` ``[4]``."""
-    powers = deep_coefficients.powers_traced(coefficient, p.shape.n_constraints)[::-1]
+    powers = oods_kernels.powers(coefficient, p.shape.n_constraints, interpret=p.interpret)[::-1]
     domains = [_on_quotient_domain(p, t, tree) for tree in trees]
     by_size: dict[int, Array] = {}
     start = claim = 0
@@ -154,7 +155,7 @@ def commit_composition(
             index,
             composition.locate(p.air, p.shape)[index],
             tuple(domain.get(k) for domain in domains),
-            t.back.get(k),
+            t.back.get(k, jnp.zeros(2 << k, np.int32)),  # no mask reaches back
             powers[start : start + count],
             share,
             public,
@@ -186,31 +187,20 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
     Returns them with the point, uint32 ``[2, 4]``.
     """
     del t
-    here = circle.secure_point(qm31.from_array(drawn))
-    back = circle.point(-circle.subgroup_generator(p.log_size))
-    there = circle.secure_add(here, back)
-    points = jnp.stack([jnp.stack(list(map(qm31.to_array, point))) for point in (here, there)])
-    multiples = oods_kernels.multiples(points, p.log_size, interpret=p.interpret)
+    multiples = oods_kernels.drawn_multiples(drawn, p.log_size, interpret=p.interpret)
+    # Columns of one size share their basis, and are seen one row back where the mask says so.
     values, places = [], {}
-    total = 0
-    shape = p.shape
+    total, shape = 0, p.shape
     for index, tree in enumerate(trees):
         sizes, offsets = shape.all_columns[index], shape.all_offsets[index]
         for (k, members), polys in zip(size_groups(sizes), tree.coefficients, strict=True):
-            some = [row for row, c in enumerate(members) if len(offsets[c]) == 2]
-            wanted = [(0, range(len(members)), polys)]
-            if some:
-                chosen = polys if len(some) == len(members) else polys[np.array(some)]
-                wanted.append((1, some, chosen))
-            for which, rows, columns in wanted:
-                factors = _factors(multiples[which], p.log_size, k)[None]
-                if oods_kernels.fits(k):
-                    found = oods_kernels.evaluate_at(columns, factors, interpret=p.interpret)
-                else:
-                    found = oods.evaluate_at_factors(columns, factors)
-                values.append(found[0].T)
-                for i, row in enumerate(rows):
-                    places[index, members[row], which] = total + i
+            chosen = [(0, tuple(range(len(members))))]
+            if back := tuple(row for row, c in enumerate(members) if len(offsets[c]) == 2):
+                chosen.append((1, back))
+            for which, rows in chosen:
+                factors = oods_kernels.column_factors(multiples[which : which + 1], k)
+                values.append(_evaluate_at(p, polys, factors, rows))
+                places |= {(index, members[row], which): total + i for i, row in enumerate(rows)}
                 total += len(rows)
     # A column of two samples shows the row before first.
     order = [
@@ -219,13 +209,14 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
         for column, mask in enumerate(masks)
         for i in range(len(mask))
     ]
-    return jnp.concatenate(values)[np.array(order)], points[0]
+    return jnp.concatenate(values)[np.array(order)], multiples[0, 0]
 
 
-def _factors(multiples: Array, log_max: int, k: int) -> Array:
-    """Basis factors ``[k, 4]`` of columns of ``2^k`` rows, from the point's multiples."""
-    first = log_max - k
-    return jnp.concatenate([multiples[first, 1][None], multiples[first : log_max - 1, 0]])
+def _evaluate_at(p: Program, polys: Array, factors: Array, rows: tuple[int, ...]) -> Array:
+    """Values of some columns at one point, uint32 ``[rows, 4]``."""
+    if oods_kernels.fits(log_size(polys)):
+        return oods_kernels.evaluate_at(polys, factors, rows=rows, interpret=p.interpret)[0].T
+    return oods.evaluate_at_factors(polys[np.array(rows)], factors)[0].T
 
 
 # Low degree.
@@ -242,7 +233,7 @@ def quotients(
 ) -> Array:
     """The sum of all DEEP quotients, uint32 ``[4, 2^H]``."""
     plan = p.deep_plan
-    data = deep_coefficients.coefficients_traced(plan, samples, point, batching)
+    data = deep_kernels.coefficients(plan, samples, point, batching, interpret=p.interpret)
     evaluations = tuple(tree.evaluations for tree in trees)
     run = deep.quotients_from
     if deep_kernels.fits(plan):
@@ -255,8 +246,7 @@ def commit_layer(p: Program, index: int, values: Array) -> MerkleTree:
     """The tree of FRI layer ``index``."""
     step = p.params.fri_steps(p.log_size)[index]
     packing = fri_packing(values.shape[1].bit_length() - 1, step)
-    leaves = blake2s.value_leaves(values, packing, interpret=p.interpret)
-    return MerkleTree(blake2s.levels(leaves, interpret=p.interpret))
+    return MerkleTree(blake2s.commit_values(values, packing, interpret=p.interpret))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

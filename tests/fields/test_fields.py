@@ -56,6 +56,13 @@ def test_t33_the_redundant_word_p_counts_as_zero(backend, name):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_doubled_factor_gives_the_product(backend):
+    a, b = _pairs(extra=[P])
+    got = BACKENDS[backend](m31.mul_doubled, a + a, b)
+    assert got.dtype == np.uint32 and (got == m31.mul(a, b)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("scalar", [0, 1, 5, P - 1])
 def test_python_integers_mix_with_arrays(backend, scalar):
     a, _ = _pairs()

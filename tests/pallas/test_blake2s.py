@@ -12,7 +12,7 @@ jax = pytest.importorskip("jax")
 from jaxstark import merkle  # noqa: E402
 from jaxstark.pallas.blake2s import api, mosaic_gpu  # noqa: E402
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig, TreeConfig  # noqa: E402
-from jaxstark.pallas.blake2s.mosaic_gpu import Words  # noqa: E402
+from jaxstark.pallas.blake2s.message import Words, values  # noqa: E402
 
 pytestmark = pytest.mark.floor
 
@@ -69,7 +69,13 @@ def test_t32_state_and_row_ranges_continue_a_message():
 
 
 @pytest.mark.parametrize(
-    ("leaves", "plan"), [(256, Launch(1, 8)), (512, Launch(1, 3)), (1024, Launch(4, 3))]
+    ("leaves", "plan"),
+    [
+        (256, Launch(1, 8)),
+        (512, Launch(1, 3)),
+        (1024, Launch(4, 3)),
+        pytest.param(512, Launch(2, 9), marks=pytest.mark.slow),  # wide layers, then narrow ones
+    ],
 )
 def test_t32_levels_of_a_launch_are_hashlib_digests(leaves, plan):
     layer = words(8, leaves, 2)
@@ -79,6 +85,52 @@ def test_t32_levels_of_a_launch_are_hashlib_digests(leaves, plan):
     for got in layers:
         layer = parents(layer)
         assert np.array_equal(np.asarray(got), layer)
+
+
+@pytest.mark.parametrize("leaves", [1, 8])
+def test_levels_of_small_trees_are_hashlib_digests(leaves):
+    layer = words(8, leaves, 4)
+    layers = api.levels(layer, interpret=True)
+    assert [x.shape for x in layers] == [(8, 1 << k) for k in range(leaves.bit_length())]
+    assert np.array_equal(layers[-1], layer)
+    for got in layers[-2::-1]:
+        layer = parents(layer)
+        assert np.array_equal(np.asarray(got), layer)
+
+
+@pytest.mark.parametrize(("pack_log", "size"), [(2, 1 << 9), (3, 1 << 4), (0, 1)])
+def test_value_leaves_equal_the_reference(pack_log, size):
+    """Leaves of one block, of two, and of part of a block; the last two with too few lanes."""
+    layer = words(4, size, 5)
+    got = np.asarray(api.value_leaves(layer, pack_log, interpret=True))
+    assert np.array_equal(got, merkle.commit_values(layer, pack_log).levels[-1])
+
+
+@pytest.mark.parametrize("plan", [Launch(1, 2, leaves=True), Launch(2, 3, leaves=True)])
+def test_leaves_and_levels_of_a_launch_are_hashlib_digests(plan):
+    layer = words(4, 1 << 11, 6)
+    run = jax.jit(
+        lambda x: mosaic_gpu.leaves_and_levels(values(x, 2), plan, nodes=512, interpret=True)
+    )
+    want = merkle.commit_values(layer, 2).levels[::-1]
+    got = run(layer)
+    assert len(got) == plan.levels + 1
+    assert all(np.array_equal(np.asarray(a), b) for a, b in zip(got, want, strict=False))
+
+
+@pytest.mark.parametrize("log", [0, 5, pytest.param(9, marks=pytest.mark.slow)])
+def test_commit_of_values_equals_the_reference(log):
+    """One leaf, trees within a block, and the tree of one launch."""
+    layer, pack_log = words(4, 1 << log, 7), min(log, 2)
+    got = api.commit_values(layer, pack_log, interpret=True)
+    want = merkle.commit_values(layer, pack_log).levels
+    assert len(got) == len(want)
+    assert all(np.array_equal(np.asarray(a), b) for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize("spec", [[(3, 0)], [(3, 1), (17, 3)]])
+def test_commit_of_few_rows_equals_the_reference(spec):
+    test_t32_commit_equals_the_reference(spec)
 
 
 @pytest.mark.slow
@@ -114,20 +166,41 @@ def test_more_than_2_31_words_lower_for_cuda():
     assert "mosaic_gpu" in lower(lambda x: api.absorb((x,)), shape(52, 1 << 26))
 
 
-@pytest.mark.parametrize("log_leaves", [8, 13, 21])
+@pytest.mark.parametrize("log_leaves", [3, 8, 13, 21])
 def test_trees_lower_for_cuda_in_few_launches(log_leaves):
     text = lower(api.levels, shape(8, 1 << log_leaves))
     launches = TreeConfig().launches(log_leaves)
     assert text.count("stablehlo.custom_call @mosaic_gpu") <= len(launches) <= 4
 
 
-@pytest.mark.parametrize("tiles_log", [0, 1, 2])
-@pytest.mark.parametrize("subtree_log", [8, 12, 16])
-def test_launches_reach_the_root(tiles_log, subtree_log):
-    for log_leaves in range(8, 28):
+@pytest.mark.parametrize("log_leaves", [0, 7, 8, 15, 19])
+@pytest.mark.parametrize("config", [TreeConfig(), TreeConfig(3, 17, 9, 28)])
+def test_trees_of_values_lower_for_cuda_in_few_launches(log_leaves, config):
+    text = lower(lambda x: api.commit_values(x, 2, config=config), shape(4, 4 << log_leaves))
+    kernels = text.count("stablehlo.custom_call @mosaic_gpu")
+    assert kernels <= (1 if log_leaves <= 8 else 2 if log_leaves <= 16 else 4)
+
+
+def test_trees_of_columns_lower_for_cuda_with_leaves_in_the_first_launch():
+    config = TreeConfig(3, 17, 9, 28)
+    text = lower(lambda x: api.commit([x], config=config), shape(26, 1 << 21))
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 3
+    text = lower(lambda *g: api.commit(g), shape(3, 2), shape(17, 1 << 6))
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
+
+
+@pytest.mark.parametrize("tiles_log", [0, 1, 3])
+@pytest.mark.parametrize("subtree_log", [8, 12, 17])
+@pytest.mark.parametrize("top_log", [8, 10])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_launches_reach_the_root(tiles_log, subtree_log, top_log, leaves):
+    for log_leaves in range(28):
         left = log_leaves
-        for plan in TreeConfig(tiles_log, subtree_log).launches(log_leaves):
-            assert (1 << left) % (256 * plan.tiles) == 0
+        plans = TreeConfig(tiles_log, subtree_log, top_log).launches(log_leaves, leaves=leaves)
+        assert [p.leaves for p in plans] == [leaves, *[False] * len(plans)][: len(plans)]
+        for plan in plans:
+            assert (1 << max(left, 8)) % (256 * plan.tiles) == 0
+            assert plan.levels <= plan.tiles.bit_length() + 7
             left -= plan.levels
         assert left == 0
 
@@ -135,18 +208,29 @@ def test_launches_reach_the_root(tiles_log, subtree_log):
 # What is refused.
 
 
-def test_small_trees_are_refused_not_passed_on():
-    assert not api.fits(128)
-    assert not api.fits(384)
-    assert api.fits(256)
-    with pytest.raises(ValueError, match="leaves: expected a power of two from 256, got 128"):
-        api.levels(words(8, 128))
-    with pytest.raises(ValueError, match="leaves: expected at least 256, got 128"):
-        api.commit([words(3, 128)])
+def test_wrong_sizes_are_refused():
+    with pytest.raises(ValueError, match="leaves: expected a power of two, got 384"):
+        api.levels(words(8, 384))
+    with pytest.raises(ValueError, match="group: expected uint32"):
+        api.commit([words(3, 96)])
     with pytest.raises(ValueError, match="lanes: expected a multiple of 128, got 64"):
         api.absorb((words(16, 64),))
-    with pytest.raises(ValueError, match="log sizes of groups: .* got \\[6\\]"):
-        api.leaves([words(3, 64)])
+
+
+@pytest.mark.parametrize(
+    ("layer", "pack_log"),
+    [
+        (words(3, 64), 2),
+        (words(4, 48), 2),
+        (words(4, 2), 2),
+        (words(4, 4), -1),
+        (words(4, 4).astype(np.int32), 0),
+    ],
+)
+def test_values_of_wrong_shape_are_refused(layer, pack_log):
+    for function in (api.value_leaves, api.commit_values):
+        with pytest.raises(ValueError, match="values: expected uint32"):
+            function(layer, pack_log)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """BLAKE2s on the GPU: leaf hashes and Merkle trees, bit for bit those of ``jaxstark.merkle``.
 
 These functions run the kernels or raise; they never fall back to XLA. A block hashes 128 lanes at
-once, so they take at least 128 lanes (``absorb``, ``leaves``) or 256 leaves (``levels``,
-``commit``). ``fits`` tells beforehand: a caller with a smaller tree uses ``jaxstark.merkle``,
-which is then no slower. ``jaxstark.pallas.launch.supported`` tells whether the device can.
+once: fewer leaves are repeated, which repeats the nodes of their tree too. ``absorb`` alone wants
+a multiple of 128 lanes. ``jaxstark.pallas.launch.supported`` tells whether the device can.
 
 ``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 3, 4.
 """
@@ -12,24 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxstark.fields.qm31 import DEGREE
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.lifting import lift
-from jaxstark.pallas.blake2s import mosaic_gpu
-from jaxstark.pallas.blake2s.config import MIN_LEAVES, LeafConfig, TreeConfig
-from jaxstark.pallas.blake2s.mosaic_gpu import Words
+from jaxstark.pallas.blake2s import message, mosaic_gpu
+from jaxstark.pallas.blake2s.config import Launch, LeafConfig, TreeConfig
+from jaxstark.pallas.blake2s.message import Message, Words
 from jaxstark.pallas.launch import LANES
 
 Array = Any
-
-
-def fits(leaves: int) -> bool:
-    """Whether a tree with so many leaves can be built by ``commit``."""
-    return leaves >= MIN_LEAVES and leaves.bit_count() == 1
 
 
 @partial(jax.jit, static_argnames=("words", "offset", "final", "config", "interpret"))
@@ -79,9 +75,8 @@ def absorb(
         raise ValueError(
             f"offset: expected a multiple of {BLOCK_BYTES}, 0 without a state, got {offset}"
         )
-    return mosaic_gpu.absorb(
-        arrays, words, state, offset=offset, final=final, config=config, interpret=interpret
-    )
+    lanes_hashed = message.columns(arrays, words, state, offset, final)
+    return mosaic_gpu.digests(lanes_hashed, config=config, interpret=interpret)
 
 
 def leaves(
@@ -93,25 +88,44 @@ def leaves(
     """Leaf digests of columns of several sizes, uint32 ``[8, n]``.
 
     Args:
-      groups: uint32 ``[c, 2^k]`` per size in ascending size, in storage order; the largest has
-        at least 128 rows.
+      groups: uint32 ``[c, 2^k]`` per size in ascending size, in storage order.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
     Each block is absorbed at the size of its last column; the state, and words of a block that
-    reaches into the next size, are lifted. Sizes below 128 rows are lifted to 128 first, which
-    changes no leaf. Raises ``ValueError`` for groups of wrong shape, type or order.
+    reaches into the next size, are lifted. Raises ``ValueError`` for groups of wrong shape, type
+    or order.
     """
+    size = 1 << _check_groups(groups)[-1]
+    last = _absorb_all_but_last(groups, config, interpret)
+    digests = absorb(last.arrays, **last.options, config=config, interpret=interpret)
+    return digests[:, :size] if size < LANES else digests
+
+
+class _Last(NamedTuple):
+    """The arguments of the ``absorb`` that ends the messages."""
+
+    arrays: tuple[Array, ...]
+    options: dict[str, Any]
+
+
+def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret: bool) -> _Last:
+    """Everything before the last ``absorb``; fewer than 128 messages are repeated up to there."""
     groups = tuple(groups)
-    sizes = _check_groups(groups)
+    size = groups[-1].shape[1]
+    if size < LANES:
+        log = size.bit_length() - 1
+        lifted = [lift(g, log) if g.shape[1] < size else g for g in groups]
+        return _Last(tuple(jnp.tile(g, (1, LANES // size)) for g in lifted), {})
     state: Array | None = None
     pending: list[Array] = []  # words of a block that is not full yet
     offset = 0
     for i, group in enumerate(groups):
+        # Sizes below 128 rows are lifted to 128 first, which changes no leaf.
+        log_size = max(group.shape[1], LANES).bit_length() - 1
         final = i == len(groups) - 1
-        log_size = max(sizes[i], LANES.bit_length() - 1)
         arrays = [lift(a, log_size) if a.shape[1] < 1 << log_size else a for a in pending]
-        arrays.append(lift(group, log_size) if sizes[i] < log_size else group)
+        arrays.append(lift(group, log_size) if group.shape[1] < 1 << log_size else group)
         count = sum(a.shape[0] for a in arrays)
         rest = 0 if final else count % BLOCK_WORDS
         if count == rest:
@@ -122,18 +136,36 @@ def leaves(
         words.append(Words(len(arrays) - 1, 0, rows - rest))
         if state is not None and state.shape[1] < 1 << log_size:
             state = lift(state, log_size)
-        state = absorb(
-            tuple(arrays),
-            state,
-            words=tuple(words),
-            offset=offset,
-            final=final,
-            config=config,
-            interpret=interpret,
-        )
+        step = _Last(tuple(arrays), {"state": state, "words": tuple(words), "offset": offset})
+        if final:
+            return step
+        state = absorb(step.arrays, **step.options, final=False, config=config, interpret=interpret)
         offset += 4 * (count - rest)
         pending = [arrays[-1][rows - rest :]] if rest else []
-    return state
+    raise AssertionError("the last group ends the messages")
+
+
+@partial(jax.jit, static_argnames=("pack_log", "config", "interpret"))
+def value_leaves(
+    values: Array,
+    pack_log: int,
+    *,
+    config: LeafConfig = LeafConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """Leaf digests of an FRI layer, uint32 ``[8, N / 2^pack_log]``.
+
+    Args:
+      values: QM31 values, uint32 ``[4, N]``, N a power of two.
+      pack_log: log2 of the consecutive values in a leaf, value by value.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape or type, or if a leaf does not fit.
+    """
+    size = _check_values(values, pack_log)
+    out = mosaic_gpu.digests(message.values(values, pack_log), config=config, interpret=interpret)
+    return out[:, :size] if size < LANES else out
 
 
 def levels(
@@ -144,12 +176,12 @@ def levels(
 ) -> tuple[Array, ...]:
     """All layers of a tree from its leaf digests, uint32 ``[8, 2^k]``, root first, leaves last.
 
-    Raises ``ValueError`` for fewer than 256 leaves: see ``fits``.
+    Raises ``ValueError`` if the leaves are no power of two.
     """
     size = digests.shape[-1]
     _check("digests", digests, size, DIGEST_WORDS)
-    if not fits(size):
-        raise ValueError(f"leaves: expected a power of two from {MIN_LEAVES}, got {size}")
+    if size.bit_count() != 1:
+        raise ValueError(f"leaves: expected a power of two, got {size}")
     # The leaves are no result of the compiled part, which would copy them.
     return (*_inner_levels(digests, config, interpret), digests)
 
@@ -157,22 +189,81 @@ def levels(
 @partial(jax.jit, static_argnames=("config", "interpret"))
 def _inner_levels(digests: Array, config: TreeConfig, interpret: bool) -> list[Array]:
     """The layers above the leaves, root first."""
-    out = [digests]
-    for plan in config.launches(digests.shape[1].bit_length() - 1):
-        out += mosaic_gpu.tree_levels(out[-1], plan, interpret=interpret)
-    return out[:0:-1]
+    plans = config.launches(digests.shape[1].bit_length() - 1)
+    return _upper_levels([digests], plans, interpret)[:0:-1]
 
 
-def commit(groups: Sequence[Array], *, interpret: bool = False) -> tuple[Array, ...]:
+def _upper_levels(layers: list[Array], plans: Sequence[Launch], interpret: bool) -> list[Array]:
+    """Append the layers of some launches, the lowest one first."""
+    for plan in plans:
+        nodes = layers[-1].shape[1]
+        children = layers[-1]
+        if nodes < 2 * LANES:
+            children = jnp.tile(children, (1, 2 * LANES // nodes))
+        layers += mosaic_gpu.tree_levels(children, plan, nodes=nodes, interpret=interpret)
+    return layers
+
+
+def commit(
+    groups: Sequence[Array],
+    *,
+    config: TreeConfig = TreeConfig(),  # noqa: B008
+    leaf_config: LeafConfig = LeafConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> tuple[Array, ...]:
     """The layers of the tree over columns of several sizes: ``levels`` of ``MerkleTree``.
 
-    Takes what ``leaves`` takes, with at least 256 rows in the largest group. Raises ``ValueError``
-    otherwise.
+    Takes what ``leaves`` takes and raises what it raises.
     """
-    _check_groups(groups)
-    if not fits(groups[-1].shape[1]):
-        raise ValueError(f"leaves: expected at least {MIN_LEAVES}, got {groups[-1].shape[1]}")
-    return levels(leaves(groups, interpret=interpret), interpret=interpret)
+    size = 1 << _check_groups(groups)[-1]
+    if size.bit_length() - 1 > config.fuse_log:
+        digests = leaves(groups, config=leaf_config, interpret=interpret)
+        return levels(digests, config=config, interpret=interpret)
+    last = _absorb_all_but_last(groups, leaf_config, interpret)
+    return _commit_columns(
+        last.arrays, **last.options, size=size, config=config, interpret=interpret
+    )
+
+
+@partial(jax.jit, static_argnames=("words", "offset", "size", "config", "interpret"))
+def _commit_columns(
+    arrays: tuple[Array, ...],
+    state: Array | None = None,
+    *,
+    words: tuple[Words, ...] | None = None,
+    offset: int = 0,
+    size: int,
+    config: TreeConfig,
+    interpret: bool,
+) -> tuple[Array, ...]:
+    if words is None:
+        words = tuple(Words(i, 0, a.shape[0]) for i, a in enumerate(arrays))
+    hashed = message.columns(arrays, words, state, offset, True)
+    return _commit_message(hashed, size, config, interpret)
+
+
+@partial(jax.jit, static_argnames=("pack_log", "config", "interpret"))
+def commit_values(
+    values: Array,
+    pack_log: int,
+    *,
+    config: TreeConfig = TreeConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> tuple[Array, ...]:
+    """The layers of the tree of an FRI layer, root first; takes what ``value_leaves`` takes."""
+    size = _check_values(values, pack_log)
+    if size.bit_length() - 1 > config.fuse_log:
+        digests = value_leaves(values, pack_log, interpret=interpret)
+        return levels(digests, config=config, interpret=interpret)
+    return _commit_message(message.values(values, pack_log), size, config, interpret)
+
+
+def _commit_message(
+    hashed: Message, size: int, config: TreeConfig, interpret: bool
+) -> tuple[Array, ...]:
+    first, *plans = config.launches(size.bit_length() - 1, leaves=True)
+    layers = mosaic_gpu.leaves_and_levels(hashed, first, nodes=size, interpret=interpret)
+    return tuple(_upper_levels(list(layers), plans, interpret)[::-1])
 
 
 def _check(name: str, array: Array, lanes: int, rows: int | None) -> None:
@@ -193,9 +284,21 @@ def _check_groups(groups: Sequence[Array]) -> list[int]:
             raise ValueError(f"group: expected uint32 [columns, 2^k], got {group.dtype} {shape}")
         sizes.append(shape[1].bit_length() - 1)
     ascending = all(a < b for a, b in zip(sizes, sizes[1:], strict=False))
-    if not sizes or not ascending or (sizes[1:] and not sizes[0]) or 1 << sizes[-1] < LANES:
+    if not sizes or not ascending or (sizes[1:] and not sizes[0]):
         raise ValueError(
-            f"log sizes of groups: expected ascending ones, the last one at least "
-            f"{LANES.bit_length() - 1}, got {sizes}"
+            f"log sizes of groups: expected ascending ones, above 0 if there are several, "
+            f"got {sizes}"
         )
     return sizes
+
+
+def _check_values(values: Array, pack_log: int) -> int:
+    """Number of leaves."""
+    shape = tuple(values.shape)
+    good = len(shape) == 2 and shape[0] == DEGREE and shape[1].bit_count() == 1
+    if not good or values.dtype != np.uint32 or pack_log < 0 or not shape[1] >> pack_log:
+        raise ValueError(
+            f"values: expected uint32 [4, 2^k] with 2^k at least 2^{pack_log}, "
+            f"got {values.dtype} {shape}"
+        )
+    return shape[1] >> pack_log

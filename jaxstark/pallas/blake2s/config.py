@@ -6,10 +6,8 @@ from typing import NamedTuple
 
 from jaxstark.pallas.launch import LANES
 
-# Leaves below which a tree does not fill one block of the last launch.
-MIN_LEAVES = 2 * LANES
-# Levels that one block computes from 256 nodes down to one.
-SUBTREE_LEVELS = (2 * LANES).bit_length() - 1
+# Levels that one block computes from a tile of 256 nodes down to one.
+TILE_LEVELS = (2 * LANES).bit_length() - 1
 
 
 class LeafConfig(NamedTuple):
@@ -34,18 +32,20 @@ class Launch(NamedTuple):
     """One launch of a tree kernel.
 
     Attributes:
-      tiles: children of a block in units of 256, a power of two.
-      levels: layers that the launch computes: ``log2(tiles) + 1``, all lanes busy, or more than 1
-        for one tile, where ever more lanes repeat each other's work.
+      tiles: leaves or nodes that a block starts from, in units of 256, a power of two.
+      levels: layers that the launch computes from them, at most ``log2(tiles) + 8``. Those above
+        the first ``log2(tiles) + 1`` leave ever more lanes without a node.
+      leaves: whether it hashes the leaves first.
     """
 
     tiles: int
     levels: int
+    leaves: bool = False
 
     @property
-    def narrow(self) -> bool:
-        """Whether lanes repeat each other's work."""
-        return self.levels > self.tiles.bit_length()
+    def wide(self) -> int:
+        """Layers that may keep all lanes busy."""
+        return self.tiles.bit_length()
 
 
 class TreeConfig(NamedTuple):
@@ -53,23 +53,32 @@ class TreeConfig(NamedTuple):
 
     Attributes:
       max_tiles_log: log2 of the most tiles per block. More of them save launches and reads of
-        global memory, and take 4 KiB of shared memory each.
+        global memory, and take 4 KiB of shared memory each, or 8 KiB if leaves are hashed too.
       subtree_log: layers of at most ``2^subtree_log`` nodes have too few blocks for latency to
         hide, so there each block goes on through levels that leave lanes idle.
+      top_log: log2 of the most nodes, at least 8, from which one block goes on to the root. It
+        has to hash more than 256 nodes one tile after the other, but saves a launch.
+      fuse_log: trees of at most ``2^fuse_log`` leaves hash them in their first launch.
     """
 
     max_tiles_log: int = 2
     subtree_log: int = 16
+    top_log: int = 8
+    fuse_log: int = 16
 
-    def launches(self, log_leaves: int) -> tuple[Launch, ...]:
-        """Launches from ``2^log_leaves`` leaves to the root; 256 nodes go into the last one."""
-        plan = []
-        log, last = log_leaves, SUBTREE_LEVELS
-        while log > last:
-            if log > max(self.subtree_log, last):
-                levels = min(self.max_tiles_log + 1, log - max(self.subtree_log, last))
+    def launches(self, log_leaves: int, *, leaves: bool = False) -> tuple[Launch, ...]:
+        """Launches from ``2^log_leaves`` nodes, or from hashing as many leaves, to the root."""
+        plan: list[Launch] = []
+        log, top = log_leaves, max(self.top_log, TILE_LEVELS)
+        while log > top:
+            if log > max(self.subtree_log, top):
+                levels = min(self.max_tiles_log + 1, log - max(self.subtree_log, top))
                 plan.append(Launch(1 << (levels - 1), levels))
             else:
-                plan.append(Launch(1, min(SUBTREE_LEVELS, log - last)))
+                plan.append(Launch(1, min(TILE_LEVELS, log - TILE_LEVELS)))
             log -= plan[-1].levels
-        return (*plan, Launch(1, SUBTREE_LEVELS))
+        if log or leaves:
+            plan.append(Launch(1 << max(0, log - TILE_LEVELS), log))
+        if leaves:
+            plan[0] = plan[0]._replace(leaves=True)
+        return tuple(plan)

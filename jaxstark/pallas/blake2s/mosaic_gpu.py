@@ -5,9 +5,9 @@ The arithmetic is ``jaxstark.hash.blake2s.compress``. Source: protocol sections 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,9 +15,10 @@ from jax import lax
 from jax.experimental import pallas as pl
 
 from jaxstark.hash import blake2s
-from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
+from jaxstark.hash.blake2s import BLOCK_BYTES, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig
+from jaxstark.pallas.blake2s.message import Message, initial
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -25,117 +26,57 @@ Ref = Any
 _PAIRS = LANES // 2
 
 
-class Words(NamedTuple):
-    """Rows ``start..stop`` of an input array, the next words of the message."""
-
-    source: int
-    start: int
-    stop: int
-
-
-class _Loop(NamedTuple):
-    """``count`` whole blocks of consecutive rows from one array."""
-
-    source: int
-    row: int
-    count: int
-
-
-class _Block(NamedTuple):
-    """One block, word by word ``(array, row)``; zeros follow."""
-
-    words: tuple[tuple[int, int], ...]
-
-
-def absorb(
-    arrays: Sequence[Array],
-    words: Sequence[Words],
-    state: Array | None,
-    *,
-    offset: int,
-    final: bool,
-    config: LeafConfig,
-    interpret: bool = False,
-) -> Array:
-    """The chaining state after more words of every lane's message; see ``api.absorb``."""
-    size = arrays[0].shape[1]
-    lanes = config.lanes(size)
-    steps = _steps(words, final)
-    with_state = state is not None
+def digests(message: Message, *, config: LeafConfig, interpret: bool = False) -> Array:
+    """The digest, or chaining state, of every message, uint32 ``[8, n]``."""
+    lanes = config.lanes(message.size)
 
     def body(point: Any, *refs: Ref) -> None:
         *sources, out = refs
-        here = pl.ds(point[0] * lanes, lanes)
-        if with_state:
-            memory = sources.pop()
-            chain = tuple(launch.load(memory, k, here) for k in range(DIGEST_WORDS))
-        else:
-            chain = tuple(launch.constant(word, lanes) for word in blake2s.INITIAL)
-        zero = launch.constant(0, lanes)
-        barrier = launch.half_round_barrier(interpret)
-        end = offset
-        for i, step in enumerate(steps):
-            if isinstance(step, _Loop):
-                chain = _absorb_loop(sources[step.source], here, step, chain, end, barrier)
-                end += BLOCK_BYTES * step.count
-                continue
-            end += 4 * len(step.words)
-            message = [launch.load(sources[a], row, here) for a, row in step.words]
-            message += [zero] * (BLOCK_WORDS - len(message))
-            last = final and i == len(steps) - 1
-            chain = blake2s.compress(chain, tuple(message), end, last, barrier)
-        for k, word in enumerate(chain):
-            launch.store(out, word, k, here)
+        first = point[0] * lanes
+        for k, word in enumerate(message.digest(sources, first, lanes, interpret)):
+            launch.store(out, word, k, pl.ds(first, lanes))
 
-    out = jax.ShapeDtypeStruct((DIGEST_WORDS, size), np.uint32)
+    out = jax.ShapeDtypeStruct((DIGEST_WORDS, message.size), np.uint32)
     # Nothing is read back that was written: no barriers.
-    run = launch.launch(body, out, grid=(size // lanes,), barriers=False, interpret=interpret)
-    return run(*arrays, *([state] if with_state else []))
+    run = launch.launch(
+        body, out, grid=(message.size // lanes,), barriers=False, interpret=interpret
+    )
+    return run(*message.arrays)
 
 
-def _absorb_loop(
-    source: Ref, here: Any, step: _Loop, chain: blake2s.Words, end: int, barrier: Any
-) -> blake2s.Words:
-    def block(i: Array, chain: blake2s.Words) -> blake2s.Words:
-        row = step.row + i * BLOCK_WORDS
-        message = tuple(launch.load(source, row + k, here) for k in range(BLOCK_WORDS))
-        counter = np.uint32(end) + (i + 1).astype(np.uint32) * np.uint32(BLOCK_BYTES)
-        return blake2s.compress(chain, message, counter, False, barrier)
+def tree_levels(
+    children: Array, plan: Launch, *, nodes: int | None = None, interpret: bool = False
+) -> tuple[Array, ...]:
+    """The ``plan.levels`` layers above ``children``, uint32 ``[8, n]``, the lowest one first.
 
-    return lax.fori_loop(np.int32(0), np.int32(step.count), block, tuple(chain))
-
-
-def _steps(words: Sequence[Words], final: bool) -> list[_Loop | _Block]:
-    """Blocks of the message; two or more like each other become a loop."""
-    flat = [(w.source, row) for w in words for row in range(w.start, w.stop)]
-    blocks = [tuple(flat[i : i + BLOCK_WORDS]) for i in range(0, len(flat), BLOCK_WORDS)]
-    steps: list[_Loop | _Block] = []
-    for i, block in enumerate(blocks):
-        source, row = block[0]
-        whole = block == tuple((source, row + k) for k in range(BLOCK_WORDS))
-        if not whole or (final and i == len(blocks) - 1):
-            steps.append(_Block(block))
-            continue
-        before = steps[-1] if steps else None
-        if isinstance(before, _Loop) and (source, row) == (
-            before.source,
-            before.row + BLOCK_WORDS * before.count,
-        ):
-            steps[-1] = before._replace(count=before.count + 1)
-        else:
-            steps.append(_Loop(source, row, 1))
-    return [
-        _Block(tuple((s.source, s.row + k) for k in range(BLOCK_WORDS)))
-        if isinstance(s, _Loop) and s.count == 1
-        else s
-        for s in steps
-    ]
-
-
-def tree_levels(children: Array, plan: Launch, *, interpret: bool = False) -> tuple[Array, ...]:
-    """The ``plan.levels`` layers above ``children``, uint32 ``[8, n]``, the lowest one first."""
+    ``nodes``: how many children there are, if they repeat to make n = 256.
+    """
     size = children.shape[1]
-    widths = [size >> j for j in range(1, plan.levels + 1)]
+    pairs = children.reshape(DIGEST_WORDS, size // 2, 2)
+    return _launch(plan, (pairs,), None, size, nodes or size, interpret)
+
+
+def leaves_and_levels(
+    message: Message, plan: Launch, *, nodes: int, interpret: bool = False
+) -> tuple[Array, ...]:
+    """The digests of the messages and the ``plan.levels`` layers above them, the lowest one first.
+
+    ``nodes``: how many leaves there are, less than the messages if those repeat to make 128.
+    """
+    size = max(message.size, 2 * LANES)
+    return _launch(plan, message.arrays, message, size, nodes, interpret)
+
+
+def _launch(
+    plan: Launch,
+    arrays: tuple[Array, ...],
+    message: Message | None,
+    size: int,
+    nodes: int,
+    interpret: bool,
+) -> tuple[Array, ...]:
+    lowest = 0 if message else 1
+    widths = [nodes >> j for j in range(lowest, plan.levels + 1)]
     blocks = size // (2 * LANES * plan.tiles)
     # Neighbours are the two words of the last axis, in outputs too, which are stored as in memory,
     # unless a block has one node of the layer.
@@ -143,81 +84,119 @@ def tree_levels(children: Array, plan: Launch, *, interpret: bool = False) -> tu
         jax.ShapeDtypeStruct((DIGEST_WORDS, *((w // 2, 2) if w > blocks else (w,))), np.uint32)
         for w in widths
     ]
-    memory = launch.shared((DIGEST_WORDS, _PAIRS * max(plan.tiles, 2), 2))
-    kernel = partial(_subtree if plan.narrow else _wide, plan, interpret)
+    pairs = LANES * plan.tiles if message or plan.tiles == 1 else _PAIRS * plan.tiles
+    memory = launch.shared((DIGEST_WORDS, pairs, 2))
+    tree = _Tree(plan, message, nodes // blocks, interpret)
     layers = launch.launch(
-        kernel, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
-    )(children.reshape(DIGEST_WORDS, size // 2, 2))
+        tree.run, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
+    )(*arrays)
     return tuple(x.reshape(DIGEST_WORDS, w) for x, w in zip(layers, widths, strict=True))
 
 
-def _wide(plan: Launch, interpret: bool, point: Any, source: Ref, *refs: Ref) -> None:
-    """Layers that keep all lanes busy. A block owns ``256 plan.tiles`` children.
+class _Tree:
+    """The body of a tree kernel. A block owns ``256 plan.tiles`` leaves or nodes.
 
-    A layer stays in shared memory for the next one, in place: a step reads nodes that no later
-    step of the layer needs, and writes behind them.
+    First come layers that keep all lanes busy. A layer stays in shared memory for the next one, in
+    place: a step reads nodes that no later step of the layer needs, and writes behind them.
+
+    Then come layers of ever fewer nodes, at the start of shared memory. All lanes go on hashing;
+    those beyond the layer hash what is left there, and nobody reads their results.
     """
-    *outs, memory = refs
-    block = point[0]
 
-    def put(nodes: blake2s.Words, out: Ref, step: Any, steps: int) -> None:
-        first = (block * steps + step) * _PAIRS
-        for k, word in enumerate(nodes):
-            pairs = word.reshape(_PAIRS, 2)
-            out[k, pl.ds(first, _PAIRS), :] = pairs
-            if plan.tiles > 1:
-                memory[k, pl.ds(step * _PAIRS, _PAIRS), :] = pairs
+    def __init__(self, plan: Launch, message: Message | None, nodes: int, interpret: bool):
+        self.plan, self.message, self.interpret = plan, message, interpret
+        self.nodes = nodes  # lowest ones of a block
+        # One tile goes through the loop over the narrow layers from the start.
+        one = plan.tiles == 1 and (plan.levels > 1 or message or nodes < 2 * LANES)
+        self.wide = 0 if one else min(plan.wide, plan.levels)
 
-    def lowest(step: Any, carry: Array) -> Array:
-        put(_parents(source, block * plan.tiles + step, interpret), outs[0], step, plan.tiles)
-        return carry
+    def run(self, point: Any, *refs: Ref) -> None:
+        memory = refs[-1]
+        first_out = -1 - self.plan.levels - (1 if self.message else 0)
+        sources, outs = list(refs[:first_out]), list(refs[first_out:-1])
+        block = point[0]
+        if self.message:
+            self._hash_leaves(self.message, sources, outs.pop(0), memory, block)
+        elif self.wide == 0:
+            _repeat(DIGEST_WORDS, partial(self._fetch, sources[0], memory, block))
+        for level in range(self.wide):
+            steps = self.plan.tiles >> level
+            source = memory if level or self.message else sources[0]
+            layer = partial(self._layer, source, outs[level], memory, block, level, steps)
+            if source is memory:
+                launch.sync()
+            _repeat(steps, layer)
+        if self.plan.levels > self.wide:
+            launch.sync()
+            step = partial(self._narrow_layer, outs[self.wide :], memory, block)
+            _repeat(self.plan.levels - self.wide, step)
 
-    _repeat(plan.tiles, lowest)
-    for level in range(1, plan.levels):
-        steps = plan.tiles >> level
+    def _hash_leaves(
+        self, message: Message, sources: list[Ref], out: Ref, memory: Ref, block: Any
+    ) -> None:
+        steps = min(2 * self.plan.tiles, message.size // LANES)
 
-        def upper(step: Any, carry: Array, level: int = level, steps: int = steps) -> Array:
-            nodes = _parents(memory, step, interpret)
-            launch.sync()  # All have read before any writes.
-            put(nodes, outs[level], step, steps)
+        def step(i: Any, carry: Array) -> Array:
+            first = (block * steps + i) * LANES
+            words = message.digest(sources, first, LANES, self.interpret)
+            for k, word in enumerate(words):
+                pairs = word.reshape(_PAIRS, 2)
+                if self.nodes >= LANES:
+                    out[k, pl.ds((block * steps + i) * _PAIRS, _PAIRS), :] = pairs
+                memory[k, pl.ds(i * _PAIRS, _PAIRS), :] = pairs
             return carry
 
-        launch.sync()
-        _repeat(steps, upper)
+        _repeat(steps, step)
+        if self.nodes < LANES:
+            launch.sync()
+            _repeat(DIGEST_WORDS, partial(self._copy, out, memory, block, self.nodes // 2))
 
-
-def _subtree(plan: Launch, interpret: bool, point: Any, source: Ref, *refs: Ref) -> None:
-    """Layers of ever fewer nodes: a block owns 256 children and goes on towards their root.
-
-    Shared memory always holds 256 nodes, those of the layer over and over. Their parents, one
-    per lane, have half the period; they are written twice.
-    """
-    *outs, memory = refs
-    block = point[0]
-    halves = [pl.ds(half * _PAIRS, _PAIRS) for half in range(2)]
-
-    def fetch(k: Any, carry: Array) -> Array:
-        for half in range(2):
-            pairs = launch.load(source, k, pl.ds((2 * block + half) * _PAIRS, _PAIRS), slice(None))
-            memory[k, halves[half], :] = pairs
+    def _fetch(self, source: Ref, memory: Ref, block: Any, k: Any, carry: Array) -> Array:
+        for i in range(2):
+            pairs = launch.load(source, k, pl.ds((2 * block + i) * _PAIRS, _PAIRS), slice(None))
+            memory[k, pl.ds(i * _PAIRS, _PAIRS), :] = pairs
         return carry
 
-    def step(i: Any, carry: Array) -> Array:
-        nodes = _parents(memory, 0, interpret)
+    def _layer(
+        self,
+        source: Ref,
+        out: Ref,
+        memory: Ref,
+        block: Any,
+        level: int,
+        steps: int,
+        step: Any,
+        carry: Array,
+    ) -> Array:
+        in_memory = source is memory
+        nodes = _parents(source, step if in_memory else block * steps + step, self.interpret)
+        if in_memory:
+            launch.sync()  # All have read before any writes.
+        for k, word in enumerate(nodes):
+            pairs = word.reshape(_PAIRS, 2)
+            out[k, pl.ds((block * steps + step) * _PAIRS, _PAIRS), :] = pairs
+            if level + 1 < self.plan.levels:
+                memory[k, pl.ds(step * _PAIRS, _PAIRS), :] = pairs
+        return carry
+
+    def _narrow_layer(
+        self, outs: list[Ref], memory: Ref, block: Any, i: Any, carry: Array
+    ) -> Array:
+        nodes = _parents(memory, 0, self.interpret)
         launch.sync()  # All have read before any writes.
         for k, word in enumerate(nodes):
-            for half in halves:
-                memory[k, half, :] = word.reshape(_PAIRS, 2)
+            memory[k, pl.ds(0, _PAIRS), :] = word.reshape(_PAIRS, 2)
         launch.sync()
         for level, out in enumerate(outs):
+            pairs = self.nodes >> (self.wide + level + 2)
 
             @pl.when(i == level)
-            def _(out: Ref = out, pairs: int = _PAIRS >> level) -> None:
-                _repeat(DIGEST_WORDS, partial(copy, out, pairs))
+            def _(out: Ref = out, pairs: int = pairs) -> None:
+                _repeat(DIGEST_WORDS, partial(self._copy, out, memory, block, pairs))
 
         return carry
 
-    def copy(out: Ref, pairs: int, k: Any, carry: Array) -> Array:
+    def _copy(self, out: Ref, memory: Ref, block: Any, pairs: int, k: Any, carry: Array) -> Array:
         if pairs:
             here = (k, pl.ds(block * pairs, pairs), slice(None))
             launch.copy_pairs(memory, out, (k, pl.ds(0, pairs), slice(None)), here, pairs)
@@ -225,21 +204,16 @@ def _subtree(plan: Launch, interpret: bool, point: Any, source: Ref, *refs: Ref)
             out[k, block] = memory[k, 0, 0]
         return carry
 
-    _repeat(DIGEST_WORDS, fetch)
-    launch.sync()
-    _repeat(plan.levels, step)
-
 
 def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
     """Hashes of 128 pairs of nodes, ``[8, pairs, 2]``."""
     here = pl.ds(tile * LANES, LANES)
     message = [launch.load(pairs, k, here, side) for side in range(2) for k in range(DIGEST_WORDS)]
-    initial = tuple(launch.constant(word) for word in blake2s.INITIAL)
     barrier = launch.half_round_barrier(interpret)
-    return blake2s.compress(initial, tuple(message), BLOCK_BYTES, True, barrier)
+    return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, barrier)
 
 
-def _repeat(count: int, step: Any) -> None:
+def _repeat(count: int, step: Callable[[Any, Any], Any]) -> None:
     """``step`` for 0 .. count - 1: a loop, so that its body is compiled once."""
     if count == 1:
         step(0, 0)

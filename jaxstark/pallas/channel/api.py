@@ -1,0 +1,146 @@
+"""The hashes of the Blake2s channel on the GPU, each in one launch, on traced values.
+
+A channel is its digest, uint32 ``[8]``, and its draw counter, a uint32 scalar; both stay on the
+device, so that commitments and challenges may follow each other without a trip to the host. The
+words are those of ``jaxstark.channel.Blake2sChannel``. These functions run the kernels or raise.
+
+``interpret=True`` runs the kernels on a CPU, for tests. Source: protocol section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark.hash.blake2s import DIGEST_WORDS
+from jaxstark.pallas.channel import mosaic_gpu
+
+Array = Any
+
+
+@partial(jax.jit, static_argnames=("n_bytes", "interpret"))
+def hash_words(
+    words: Array | Sequence[Array], n_bytes: int | None = None, *, interpret: bool = False
+) -> Array:
+    """BLAKE2s-256 of one message, uint32 ``[8]``: also a mix, of the digest and what follows.
+
+    Args:
+      words: little-endian words, uint32 ``[w]``, or several such arrays, one after the other.
+      n_bytes: length of the message, all bytes of the words if None; less than a word shorter.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape, type or length.
+    """
+    arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
+    size = 4 * _check_message(arrays)
+    if n_bytes is None:
+        n_bytes = size
+    if not size - 4 < n_bytes <= size:
+        raise ValueError(f"n_bytes: expected {size - 3}..{size} for the words, got {n_bytes}")
+    return mosaic_gpu.hash_words(arrays, n_bytes, interpret=interpret)
+
+
+@partial(jax.jit, static_argnames="interpret")
+def draw(digest: Array, n_draws: Array, *, interpret: bool = False) -> tuple[Array, Array]:
+    """A draw of base elements: uint32 ``[8]``, canonical, and the counter after it.
+
+    A draw with a word of 2p or more is thrown away and the next one taken.
+
+    Args:
+      digest: uint32 ``[8]``.
+      n_draws: draws since the last mix, uint32 ``[]`` or ``[1]``; the result has its shape.
+      interpret: run on a CPU.
+    """
+    digest, counter = _digest(digest), _counter("n_draws", n_draws)
+    words, after = mosaic_gpu.draw(digest, counter, interpret=interpret)
+    return words, after.reshape(jnp.shape(n_draws))
+
+
+@partial(jax.jit, static_argnames="interpret")
+def draw_words(digest: Array, n_draws: Array, *, interpret: bool = False) -> tuple[Array, Array]:
+    """A draw of 32-bit words, uint32 ``[8]``, and the counter after it; arguments of ``draw``."""
+    words = draw_blocks(digest, n_draws, 1, interpret=interpret)
+    return words.reshape(DIGEST_WORDS), n_draws + np.uint32(1)
+
+
+@partial(jax.jit, static_argnames=("count", "interpret"))
+def draw_blocks(digest: Array, first: Array, count: int, *, interpret: bool = False) -> Array:
+    """Successive draws of 32-bit words at once, uint32 ``[count, 8]``.
+
+    Args:
+      digest: uint32 ``[8]``.
+      first: draw counter of the first one, uint32 ``[]`` or ``[1]``.
+      count: how many, at least 1.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape, type or count.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    digest, counter = _digest(digest), _counter("first", first)
+    return mosaic_gpu.draw_blocks(digest, counter, count, interpret=interpret)
+
+
+@partial(jax.jit, static_argnames="interpret")
+def mix_and_draw(
+    digest: Array, words: Array | Sequence[Array], *, interpret: bool = False
+) -> tuple[Array, Array, Array]:
+    """Mix some words, then draw base elements, in one launch.
+
+    Args:
+      digest: uint32 ``[8]``.
+      words: as for ``hash_words``, whole words.
+      interpret: run on a CPU.
+
+    Returns the digest after the mix, the elements of ``draw``, and the counter after the draw,
+    uint32 ``[]``.
+    """
+    arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
+    _check_message(arrays)
+    mixed, drawn, after = mosaic_gpu.mix_and_draw(_digest(digest), arrays, interpret=interpret)
+    return mixed, drawn, after.reshape(())
+
+
+def mix_root_and_draw(
+    digest: Array, root: Array, *, interpret: bool = False
+) -> tuple[Array, Array, Array]:
+    """``mix_and_draw`` of a Merkle root, uint32 ``[8]`` or, as a layer of a tree, ``[8, 1]``."""
+    if root.shape == (DIGEST_WORDS, 1):
+        root = root.reshape(DIGEST_WORDS)
+    _check("root", root, DIGEST_WORDS)
+    return mix_and_draw(digest, (root,), interpret=interpret)
+
+
+def _check(name: str, array: Array, size: int | None) -> None:
+    shape = tuple(array.shape)
+    if len(shape) != 1 or size not in (None, *shape) or array.dtype != np.uint32:
+        expected = f"[{'w' if size is None else size}]"
+        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {shape}")
+
+
+def _check_message(arrays: Sequence[Array]) -> int:
+    """Number of words."""
+    for array in arrays:
+        _check("words", array, None)
+    if not all(a.shape[0] for a in arrays) or not arrays:
+        raise ValueError(
+            f"words: expected no empty array and at least one, got {[a.shape[0] for a in arrays]}"
+        )
+    return sum(a.shape[0] for a in arrays)
+
+
+def _digest(digest: Array) -> Array:
+    _check("digest", digest, DIGEST_WORDS)
+    return digest
+
+
+def _counter(name: str, counter: Array) -> Array:
+    shape = tuple(counter.shape)
+    if shape not in ((), (1,)) or counter.dtype != np.uint32:
+        raise ValueError(f"{name}: expected uint32 [] or [1], got {counter.dtype} {shape}")
+    return counter.reshape(1)

@@ -1,0 +1,258 @@
+"""Constraints on the GPU, bit for bit as ``jaxstark.composition`` and ``jaxstark.interaction``.
+
+These functions run an AIR's own constraint function inside a kernel or raise; they never fall back
+to XLA. A block evaluates 128 rows or points at once: ``fits`` tells beforehand whether a component
+is large enough. ``jaxstark.pallas.launch.supported`` tells whether the device can.
+
+``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 8, 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark.air.definition import Air
+from jaxstark.fields import m31, qm31
+from jaxstark.pallas.constraints import logup, point, quotient
+from jaxstark.pallas.constraints.config import InteractionConfig, PointConfig, QuotientConfig
+from jaxstark.pallas.constraints.point_program import program
+from jaxstark.pallas.constraints.reads import Reads, reads
+from jaxstark.pallas.launch import LANES
+from jaxstark.shape import ProofShape
+
+Array = Any
+
+
+def fits(rows: int) -> bool:
+    """Whether a component with so many rows can be evaluated."""
+    return rows >= LANES and rows.bit_count() == 1
+
+
+@partial(jax.jit, static_argnames=("air", "index", "where", "config", "interpret"))
+def component_quotient(
+    air: Air,
+    index: int,
+    where: Any,
+    groups: Sequence[Array | None],
+    back: Array,
+    powers: Array,
+    share: Array,
+    public: Mapping[str, Array],
+    elements: Sequence[Array],
+    *,
+    config: QuotientConfig = QuotientConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """The quotient of one component's constraints on its domain, uint32 ``[4, 2^(k+1)]``.
+
+    Args:
+      air: the AIR.
+      index: of the component, which has ``2^k`` rows, at least 128.
+      where: rows of its columns in the groups, from ``jaxstark.composition.locate``.
+      groups: per tree, the evaluations of the size group of its log size k, uint32
+        ``[columns, 2^(k+1)]`` in storage order; only those that the component reads matter.
+      back: slots one row back: ``circle.shifted_slots(k, k + 1, -1)``.
+      powers: its powers of the composition coefficient, uint32 ``[constraints, 4]``.
+      share: claimed sum divided by the number of rows, uint32 ``[4]``; read if it has lookups.
+      public: public vectors by name, uint32.
+      elements: as ``jaxstark.logup.encode_elements`` makes them.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for other shapes and types.
+    """
+    comp, info = air.components[index], air.info.components[index]
+    read = reads(air, index, rules=True)
+    size = _columns("trace group", groups[1], 2 * LANES)
+    if not info.constraints:
+        return jnp.zeros((qm31.DEGREE, size), jnp.uint32)
+    powers, back = jnp.asarray(powers), jnp.asarray(back)
+    _check("powers", powers, (len(info.constraints), qm31.DEGREE))
+    if back.shape != (size,):
+        raise ValueError(f"back: expected {size} slots, got shape {back.shape}")
+    # XLA moves the slots whose order in a block changes, those of the first and the last one.
+    lanes = config.lanes(size)
+    moved = back if config.gather else jnp.concatenate([back[:lanes], back[-lanes:]])
+    arrays: dict[Any, Array] = {"trace": groups[1], "powers": powers}
+    if set(comp.preprocessed_names) & read.current:
+        arrays["fixed"] = groups[0]
+    rows = [r for n, r in zip(comp.columns, where.trace, strict=True) if n in read.previous]
+    if rows:
+        arrays["back"] = _take(groups[1], rows, moved)
+    if info.n_entries:
+        share = jnp.asarray(share)
+        _check("share", share, (qm31.DEGREE,))
+        arrays["interaction"], arrays["share"] = groups[2], share
+    for name in {"fixed", "interaction"} & set(arrays):
+        _columns(f"{name} group", arrays[name], 2 * LANES, size)
+    if info.n_entries:
+        arrays["sums"] = _take(groups[2], where.interaction[-qm31.DEGREE :], moved)
+    arrays |= _scalars(air, info, read, public, elements)
+    return quotient.quotient(
+        air, index, read, where, arrays, size, config=config, interpret=interpret
+    )
+
+
+@partial(jax.jit, static_argnames=("air", "index", "config", "interpret"))
+def interaction(
+    air: Air,
+    index: int,
+    columns: Array,
+    fixed: Array,
+    public: Mapping[str, Array],
+    elements: Sequence[Array],
+    *,
+    config: InteractionConfig = InteractionConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> tuple[Array, Array]:
+    """LogUp columns of a component, uint32 ``[4 batches, 2^k]``, and its claimed sum, ``[4]``.
+
+    Args:
+      air: the AIR.
+      index: of the component, which has lookups and ``2^k`` rows, at least 128.
+      columns: trace columns in row order, uint32 ``[n, 2^k]``.
+      fixed: the preprocessed columns that it reads, in row order, uint32 ``[m, 2^k]``.
+      public: public vectors by name, uint32.
+      elements: as ``jaxstark.logup.encode_elements`` makes them.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for other shapes and types, and for a component without lookups.
+    """
+    comp, info = air.components[index], air.info.components[index]
+    if not info.n_entries:
+        raise ValueError(f"component {comp.name}: expected lookups, got none")
+    read = reads(air, index, rules=False)
+    rows = _columns("columns", columns, LANES, count=len(comp.columns))
+    arrays: dict[Any, Array] = {"columns": columns}
+    if set(comp.preprocessed_names) & read.current:
+        arrays["fixed"] = fixed
+        _columns("fixed columns", fixed, LANES, rows, len(comp.preprocessed_names))
+    back = [i for i, name in enumerate(comp.columns) if name in read.previous]
+    if back:
+        arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])
+    arrays |= _scalars(air, info, read, public, elements)
+    table, local, totals = logup.fractions(
+        air, index, read, arrays, rows, config=config, interpret=interpret
+    )
+    before = logup.offsets(totals, interpret=interpret)
+    claimed = m31.add(before[:, -1], totals[:, -1])
+    # Subtracting an equal share at every row makes the last entry 0 and the sum cyclic.
+    share = m31.mul(claimed, pow(rows, -1, m31.P))
+    steps = jax.lax.broadcasted_iota(jnp.uint32, local.shape, 1) + np.uint32(1)
+    prefix = m31.add(local, jnp.repeat(before, LANES, axis=1))
+    shares = m31.mul(jnp.broadcast_to(share[:, None], local.shape), steps)
+    last = m31.sub(prefix, shares)
+    if info.n_batches == 1:
+        return last, claimed
+    # XLA would fuse the update into the slices it is computed from, in a cycle.
+    table, last = jax.lax.optimization_barrier((table, last))
+    return jax.lax.dynamic_update_slice(table, last, (table.shape[0] - qm31.DEGREE, 0)), claimed
+
+
+@partial(jax.jit, static_argnames=("air", "shape", "config", "interpret"))
+def defect(
+    air: Air,
+    shape: ProofShape,
+    samples: Array,
+    vanishing: Array,
+    coefficient: Array,
+    public: Mapping[str, Array],
+    elements: Sequence[Array],
+    claims: Array,
+    *,
+    config: PointConfig = PointConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """The prover's own check at the out-of-domain point, uint32 ``[4]``: 0 if it passes.
+
+    With v for ``vanishing``, this is ``composition_at(..) - v (left + v right)``: 0 exactly if
+    ``jaxstark.statement.composition_matches``.
+
+    Args:
+      air: the AIR.
+      shape: of the proof.
+      samples: sampled values of all trees, uint32 ``[n_samples, 4]`` in wire order.
+      vanishing: ``pi^(L-1)(z.x)``, uint32 ``[4]``.
+      coefficient: the composition coefficient, uint32 ``[4]``.
+      public: public vectors by name, uint32.
+      elements: as ``jaxstark.logup.encode_elements`` makes them.
+      claims: claimed sum of every component with lookups, uint32 ``[n, 4]``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for other shapes and types, and for an AIR too large for a block.
+    """
+    code = program(air, shape, config)
+    given: dict[Any, tuple[str, Array]] = {
+        "samples": ("samples", samples),
+        "claims": ("claims", claims),
+        "coefficient": ("coefficient", coefficient),
+        "vanishing": ("vanishing", vanishing),
+    }
+    if len(elements) != len(air.relations):
+        raise ValueError(f"elements: expected {len(air.relations)} arrays, got {len(elements)}")
+    for i, (relation, element) in enumerate(zip(air.relations, elements, strict=True)):
+        given["element", i] = (f"elements of relation {relation.name}", element)
+    given |= {("public", name): (f"public value {name}", w) for name, w in public.items()}
+    arrays = []
+    for key, count in code.inputs:
+        title, array = given[key][0], jnp.asarray(given[key][1])
+        expected: tuple[int, ...] = (count, qm31.DEGREE)
+        if key in ("coefficient", "vanishing"):
+            expected = (qm31.DEGREE,)
+        elif key[0] == "public":
+            expected = (count,)
+        _check(title, array, expected)
+        arrays.append(array)
+    return point.run(code, arrays, interpret=interpret)
+
+
+def _scalars(air: Air, info: Any, read: Reads, public: Any, elements: Any) -> dict[Any, Array]:
+    """Public vectors and relation elements that a component reads."""
+    out: dict[Any, Array] = {}
+    lengths = dict(air.public_values)
+    for name in read.public_names:
+        out["public", name] = jnp.asarray(public[name])
+        _check(f"public value {name}", out["public", name], (lengths[name],))
+    if len(elements) != len(air.relations):
+        raise ValueError(f"elements: expected {len(air.relations)} arrays, got {len(elements)}")
+    for i, relation in enumerate(air.relations):
+        if relation in info.entries:
+            out["element", i] = jnp.asarray(elements[i])
+            shape = (1 + relation.arity, qm31.DEGREE)
+            _check(f"elements of relation {relation.name}", out["element", i], shape)
+    return out
+
+
+def _take(group: Array, rows: Sequence[int], order: Array) -> Array:
+    """Rows of a group in another order of slots: lanes of a kernel cannot gather."""
+    picked = [jnp.take(group[row], order, unique_indices=True, mode="clip") for row in rows]
+    return jnp.stack(picked)
+
+
+def _columns(
+    name: str, array: Any, least: int, size: int | None = None, count: int | None = None
+) -> int:
+    """Words of a column of an array of columns."""
+    shape: Any = tuple(getattr(array, "shape", ()))
+    good = len(shape) == 2 and shape[1] >= least and shape[1].bit_count() == 1
+    good = good and size in (None, shape[1]) and count in (None, shape[0])
+    if not good or array.dtype != np.uint32:
+        words = f"a power of two from {least}" if size is None else size
+        raise ValueError(
+            f"{name}: expected uint32 [{'n' if count is None else count}, {words}], got "
+            f"{getattr(array, 'dtype', type(array).__name__)} {shape}"
+        )
+    return shape[1]
+
+
+def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
+    if array.shape != shape or array.dtype != np.uint32:
+        raise ValueError(f"{name}: expected uint32 {shape}, got {array.dtype} {array.shape}")

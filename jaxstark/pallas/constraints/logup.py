@@ -1,0 +1,208 @@
+"""LogUp kernels: fractions and their running sums over the batches of a row, sums over rows.
+
+A thread makes the fractions of one row. Source: protocol section 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental import pallas as pl
+
+from jaxstark.air.definition import Air, Row
+from jaxstark.fields import lazy, m31, qm31
+from jaxstark.fields.lazy import EMPTY
+from jaxstark.fields.qm31 import QM31
+from jaxstark.pallas import launch
+from jaxstark.pallas.constraints import evaluation
+from jaxstark.pallas.constraints.config import InteractionConfig
+from jaxstark.pallas.constraints.evaluation import Fraction, Masks
+from jaxstark.pallas.constraints.reads import Reads
+from jaxstark.pallas.launch import LANES
+
+Array = Any
+Ref = Any
+
+
+def fractions(
+    air: Air,
+    index: int,
+    reads: Reads,
+    arrays: Mapping[Any, Array],
+    rows: int,
+    *,
+    config: InteractionConfig,
+    interpret: bool,
+) -> tuple[Array, Array, Array]:
+    """LogUp columns up to the sum over rows.
+
+    ``arrays``: ``columns`` and ``fixed``, all columns of the component in row order; ``back``, the
+    trace columns of ``reads.previous`` one row back, in the order of declaration; scalars as in
+    ``quotient``. Returns uint32 ``[4 batches, rows]``, in which the last secure column is not
+    written; the sums of that column over the rows of each block up to each row, ``[4, rows]``; and
+    the sums over whole blocks, ``[4, rows / 128]``.
+    """
+    comp, info = air.components[index], air.info.components[index]
+    names = tuple(arrays)
+
+    def body(point: Any, *refs: Ref) -> None:
+        *sources, table, local, totals, exchange = refs
+        memory = dict(zip(names, sources, strict=True))
+        here = pl.ds(point[0] * LANES, LANES)
+        entries, public = evaluation.scalars(air, reads, memory, LANES)
+        pending: list[Sequence[Fraction]] = []
+        total: Any = None
+        done = 0
+
+        def on_batch(batch: Sequence[Fraction]) -> None:
+            nonlocal total, done
+            pending.append([(weight, evaluation.barrier(den, interpret)) for weight, den in batch])
+            left = info.n_batches - done - len(pending)
+            if left and len(pending) < config.batches_per_inverse:
+                return
+            for value in _running_sums(pending, total, interpret):
+                total = value
+                done += 1
+                if done < info.n_batches:
+                    for c, word in enumerate(value):
+                        launch.store(table, word, 4 * (done - 1) + c, here)
+            pending.clear()
+
+        row = _trace_row(comp, reads, memory, here)
+        comp.evaluate(
+            row,
+            evaluation.Evaluator(public, entries, info.n_entries, lambda _: None, on_batch),
+        )
+        for c, word in enumerate(_scan(total, exchange)):
+            launch.store(local, word, c, here)
+            exchange[0, c, pl.ds(LANES, LANES)] = word
+        launch.sync()
+        for c in range(qm31.DEGREE):
+            totals[c, point[0]] = exchange[0, c, 2 * LANES - 1]
+
+    out = [
+        jax.ShapeDtypeStruct(shape, np.uint32)
+        for shape in ((4 * info.n_batches, rows), (4, rows), (4, rows // LANES))
+    ]
+    run = launch.launch(
+        body,
+        out,
+        grid=(rows // LANES,),
+        scratch=(_exchange(qm31.DEGREE),),
+        barriers=False,
+        interpret=interpret,
+    )
+    return tuple(run(*arrays.values()))
+
+
+def _trace_row(comp: Any, reads: Reads, memory: Mapping[Any, Ref], here: Any) -> Row:
+    """Masks in row order."""
+    current: dict[str, Any] = {}
+    for group, columns in (("fixed", comp.preprocessed_names), ("columns", comp.columns)):
+        for i, name in enumerate(columns):
+            read = name in reads.current
+            current[name] = partial(launch.load, memory[group], i, here) if read else None
+    previous: dict[str, Any] = dict.fromkeys(comp.columns)
+    order = [name for name in comp.columns if name in reads.previous]
+    for i, name in enumerate(order):
+        previous[name] = partial(launch.load, memory["back"], i, here)
+    return Row(Masks(current), Masks(previous))
+
+
+def _running_sums(
+    pending: Sequence[Sequence[Fraction]], total: QM31 | None, interpret: bool
+) -> list[QM31]:
+    """``total`` plus the first batch, and so on; one inversion in M31 for all of them."""
+    nums, dens, norms = [], [], []
+    for batch in pending:
+        nums.append(evaluation.add_numerator([EMPTY] * qm31.DEGREE, batch, LANES))
+        dens.append(evaluation.denominator(batch))
+        norms.append(lazy.norm(dens[-1]))
+    # A denominator 0, which no honest proof meets, spoils no other: its norm is replaced.
+    units = [lax.max(n, np.uint32(1)) for _, _, n in norms]
+    inverses = evaluation.barrier(m31.inv_each(units), interpret)
+    out = []
+    for num, den, (re, im, _), inverse in zip(nums, dens, norms, inverses, strict=True):
+        start = [EMPTY] * 4 if total is None else [lazy.add_word(EMPTY, word) for word in total]
+        inverted = lazy.reciprocal(den, re, im, inverse)
+        if num[1].words is None:
+            weight = lazy.reduce(num[0])
+            sums = [
+                lazy.add_product(t, weight, word) for t, word in zip(start, inverted, strict=True)
+            ]
+        else:
+            sums = lazy.secure_products(start, evaluation.reduced(num), lazy.factor(inverted))
+        total = evaluation.barrier(evaluation.reduced(sums), interpret)
+        out.append(total)
+    return out
+
+
+def _exchange(count: int) -> Any:
+    """Shared memory for ``_scan``: two buffers; a vector lies behind as many zeros."""
+    return launch.shared((2, count, 2 * LANES))
+
+
+def _scan(vectors: Sequence[Array], exchange: Ref) -> list[Array]:
+    """Sums over lanes 0 .. i in lane i. The first of the two buffers is free afterwards."""
+    zero = launch.constant(0)
+    for buffer in range(2):
+        for c in range(len(vectors)):
+            exchange[buffer, c, pl.ds(0, LANES)] = zero
+    out = list(vectors)
+    # Buffers alternate: a thread that writes one has passed the barrier that followed the reads.
+    for step in range(LANES.bit_length() - 1):
+        buffer = (step + 1) % 2
+        for c, vector in enumerate(out):
+            exchange[buffer, c, pl.ds(LANES, LANES)] = vector
+        launch.sync()
+        for c, vector in enumerate(out):
+            shifted = launch.load(exchange, buffer, c, pl.ds(LANES - (1 << step), LANES))
+            out[c] = m31.add(vector, shifted)
+    return out
+
+
+def offsets(totals: Array, *, interpret: bool) -> Array:
+    """Sums of the words before each word, uint32 ``[4, n]`` for ``[4, n]``, n a power of two.
+
+    One block for each row: a lane adds up consecutive words, and lanes their sums.
+    """
+    count = totals.shape[1]
+    if count < LANES:
+        padded = jnp.pad(totals, ((0, 0), (0, LANES - count)))
+        return offsets(padded, interpret=interpret)[:, :count]
+    each = count // LANES
+    unroll = min(each, 8)
+
+    def body(point: Any, source: Ref, out: Ref, exchange: Ref) -> None:
+        def words(i: Any) -> list[Array]:
+            return [
+                launch.load(source, point[0], slice(None), i * unroll + j) for j in range(unroll)
+            ]
+
+        def add(i: Any, total: Array) -> Array:
+            for word in words(i):
+                total = m31.add(total, word)
+            return total
+
+        def write(i: Any, total: Array) -> Array:
+            for j, word in enumerate(words(i)):
+                out[point[0], :, i * unroll + j] = total
+                total = m31.add(total, word)
+            return total
+
+        steps = np.int32(each // unroll)
+        mine = lax.fori_loop(np.int32(0), steps, add, launch.constant(0))
+        (total,) = _scan([mine], exchange)
+        lax.fori_loop(np.int32(0), steps, write, m31.sub(total, mine))
+
+    out = jax.ShapeDtypeStruct((4, LANES, each), np.uint32)
+    run = launch.launch(
+        body, out, grid=(4,), scratch=(_exchange(1),), barriers=False, interpret=interpret
+    )
+    return run(totals.reshape(4, LANES, each)).reshape(4, count)

@@ -1,0 +1,209 @@
+"""The kernel of a component's composition quotient; one point of the domain in a lane.
+
+Source: protocol section 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.experimental import pallas as pl
+
+from jaxstark.air.definition import Air, Row
+from jaxstark.fields import lazy, m31, qm31
+from jaxstark.fields.lazy import EMPTY
+from jaxstark.fields.qm31 import QM31
+from jaxstark.pallas import launch
+from jaxstark.pallas.constraints import evaluation
+from jaxstark.pallas.constraints.config import QuotientConfig
+from jaxstark.pallas.constraints.evaluation import Fraction, Masks, Scalars
+from jaxstark.pallas.constraints.reads import Reads
+
+Array = Any
+Ref = Any
+
+# The vanishing polynomial is +-2^15 on the two halves of the domain one size up.
+_ZEROFIER_INVERSE = 1 << 16
+
+
+def quotient(
+    air: Air,
+    index: int,
+    reads: Reads,
+    where: Any,
+    arrays: Mapping[Any, Array],
+    size: int,
+    *,
+    config: QuotientConfig,
+    interpret: bool,
+) -> Array:
+    """The composition quotient, uint32 ``[4, size]``.
+
+    ``arrays``: ``fixed``, ``trace`` and ``interaction``, the size groups; ``back`` and ``sums``,
+    the columns of ``reads.previous`` (in the order of declaration) and the last secure column,
+    one row back; ``powers``, ``share``; the public vectors as ``("public", name)`` and the
+    elements as ``("element", relation index)``. Those that are not read may be missing.
+    """
+    lanes = config.lanes(size)
+    comp, info = air.components[index], air.info.components[index]
+    names = tuple(arrays)
+    last = info.n_batches - 1
+    moves = "back" in arrays or "sums" in arrays
+
+    def body(point: Any, *refs: Ref) -> None:
+        memory = dict(zip(names, refs[:-1], strict=True))
+        out = refs[-1]
+        place = _Place(point[0], size, lanes, config.gather or not moves)
+        here = place.here
+        fractions, public = evaluation.scalars(air, reads, memory, lanes)
+        powers = Scalars(memory["powers"], lanes)
+        totals = [EMPTY] * qm31.DEGREE
+        before: QM31 | None = None
+        rules = batches = 0
+
+        def settle() -> None:
+            """Keep XLA from evaluating a constraint once for each coordinate."""
+            nonlocal totals
+            if interpret:
+                totals = [
+                    t if t.words is None else t._replace(words=lax.optimization_barrier(t.words))
+                    for t in totals
+                ]
+
+        def on_rule(value: Any) -> None:
+            nonlocal totals, rules
+            if interpret:
+                value = lax.optimization_barrier(evaluation.vector(value, lanes))
+            word = lazy.widen(evaluation.vector(value, lanes))
+            power = powers.secure(rules)
+            totals = [lazy.add_product(t, word, p) for t, p in zip(totals, power, strict=True)]
+            rules += 1
+            settle()
+
+        def on_batch(batch: Sequence[Fraction]) -> None:
+            nonlocal totals, batches, before
+            rows = where.interaction[4 * batches :][:4]
+            now = QM31(*(launch.load(memory["interaction"], row, here) for row in rows))
+            step = now if before is None else qm31.sub(now, before)
+            if batches == last:
+                # The running sum goes on from its own value one row back, less an equal share.
+                share = Scalars(memory["share"], lanes).secure()
+                back = QM31(
+                    *(
+                        place.load_back(memory["interaction"], row, memory["sums"], c)
+                        for c, row in enumerate(rows)
+                    )
+                )
+                step = qm31.add(qm31.sub(step, back), share)
+            value = evaluation.barrier(_lookup_rule(step, batch, lanes), interpret)
+            power = lazy.factor(powers.secure(info.n_rules + batches))
+            totals = lazy.secure_products(totals, value, power)
+            before = now
+            batches += 1
+            settle()
+
+        row = _quotient_row(comp, reads, where, memory, place)
+        comp.evaluate(
+            row, evaluation.Evaluator(public, fractions, info.n_entries, on_rule, on_batch)
+        )
+        inverse = jnp.where(
+            here.start < np.int32(size // 2),
+            np.uint32(_ZEROFIER_INVERSE),
+            np.uint32(m31.P - _ZEROFIER_INVERSE),
+        )
+        for c, total in enumerate(totals):
+            scale = jnp.broadcast_to(inverse, (lanes,))
+            launch.store(out, m31.mul(lazy.reduce(total), scale), c, here)
+
+    out = jax.ShapeDtypeStruct((qm31.DEGREE, size), np.uint32)
+    # Nothing is read back that was written: no barriers.
+    run = launch.launch(body, out, grid=(size // lanes,), barriers=False, interpret=interpret)
+    return run(*arrays.values())
+
+
+def _quotient_row(
+    comp: Any, reads: Reads, where: Any, memory: Mapping[Any, Ref], place: _Place
+) -> Row:
+    """Masks in the size groups."""
+    current: dict[str, Any] = {}
+    for group, columns, rows in (
+        ("fixed", comp.preprocessed_names, where.fixed),
+        ("trace", comp.columns, where.trace),
+    ):
+        for name, row in zip(columns, rows, strict=True):
+            read = name in reads.current
+            current[name] = partial(launch.load, memory[group], row, place.here) if read else None
+    found = [
+        (name, row)
+        for name, row in zip(comp.columns, where.trace, strict=True)
+        if name in reads.previous
+    ]
+    previous = {
+        name: partial(place.load_back, memory["trace"], row, memory["back"], i)
+        for i, (name, row) in enumerate(found)
+    }
+    return Row(Masks(current), Masks(previous))
+
+
+class _Place:
+    """The slots of a block, and where their points one row back lie.
+
+    Slots that differ in their ``log2(lanes)`` lowest bits only have natural indices that differ in
+    their highest bits only; the rest of those indices is the number ``n`` of the block. One row
+    back is index ``i - 1`` in even slots, where the highest bit is 0, and ``i + 1`` in odd ones:
+    the same slots of blocks ``n - 1`` and ``n + 1``, unless this carries into the slots' bits.
+    Blocks run in the order of n, so that their neighbours are in the cache.
+    """
+
+    def __init__(self, index: Any, size: int, lanes: int, in_order: bool) -> None:
+        self._number, self._blocks, self._lanes = index, size // lanes, lanes
+        self._in_order = in_order
+        self.here = self._slots(index)
+        if not in_order:
+            count = np.int32(self._blocks)
+            self._before = self._slots(lax.rem(index + (count - np.int32(1)), count))
+            self._behind = self._slots(lax.rem(index + np.int32(1), count))
+
+    def _slots(self, number: Any) -> Any:
+        if not self._in_order:
+            number = _reversed_bits(number, self._blocks.bit_length() - 1)
+        return pl.ds(number * self._lanes, self._lanes)
+
+    def load_back(self, group: Ref, row: int, moved: Ref, i: int) -> Array:
+        """Row ``row`` of a group one row back; row ``i`` of ``moved`` is what XLA moved of it."""
+        if self._in_order:
+            return launch.load(moved, i, self.here)
+        first, last = (
+            launch.load(moved, i, pl.ds(end * self._lanes, self._lanes)) for end in range(2)
+        )
+        even = launch.load(group, row, self._before)
+        even = jnp.where(self._number == 0, first, even)
+        odd = launch.load(group, row, self._behind)
+        odd = jnp.where(self._number == np.int32(self._blocks - 1), last, odd)
+        parity = launch.lane_numbers(self._lanes) & np.uint32(1)
+        return jnp.where(parity == np.uint32(0), even, odd)
+
+
+def _reversed_bits(number: Any, bits: int) -> Any:
+    """The ``bits`` lowest bits of an int32 scalar, which has no others, in reverse."""
+    word = number.astype(np.uint32)
+    masks = (0x55555555, 0x33333333, 0x0F0F0F0F, 0x00FF00FF, 0x0000FFFF)
+    for i, mask in enumerate(masks):
+        low = (word & np.uint32(mask)) << np.uint32(1 << i)
+        word = ((word >> np.uint32(1 << i)) & np.uint32(mask)) | low
+    return (word >> np.uint32(32 - bits)).astype(np.int32)
+
+
+def _lookup_rule(step: QM31, batch: Sequence[Fraction], lanes: int) -> QM31:
+    """``step den - num`` for the fraction that a batch adds up to."""
+    totals = lazy.secure_products(
+        [EMPTY] * qm31.DEGREE, step, lazy.factor(evaluation.denominator(batch))
+    )
+    negated = [(evaluation.minus(weight), den) for weight, den in batch]
+    return evaluation.reduced(evaluation.add_numerator(totals, negated, lanes))

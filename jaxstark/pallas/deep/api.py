@@ -1,0 +1,160 @@
+"""DEEP quotients on the GPU, bit for bit those of ``jaxstark.deep``.
+
+The functions run the kernel or raise; ``fits`` tells which plans it takes. ``interpret=True`` runs
+it on a CPU, slowly, for tests. Source: protocol section 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxstark.deep import Coefficients, DeepPlan
+from jaxstark.deep_coefficients import check
+from jaxstark.fields.qm31 import DEGREE
+from jaxstark.lifting import lift
+from jaxstark.pallas.deep import coefficients as coefficient_kernel
+from jaxstark.pallas.deep import mosaic_gpu
+from jaxstark.pallas.deep.config import LOG_LANES, DeepConfig
+from jaxstark.pallas.deep.mosaic_gpu import Columns, Source
+from jaxstark.pallas.deep.schedule import Step, spread, steps
+
+Array = Any
+
+
+def fits(plan: DeepPlan) -> bool:
+    """Whether the largest domain fills the 128 lanes of a block."""
+    return plan.log_domain >= LOG_LANES
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="interpret")
+def coefficients(
+    plan: DeepPlan, values: Array, z: Array, deep: Array, *, interpret: bool = False
+) -> Coefficients:
+    """What ``jaxstark.deep.coefficients`` returns, from traced arrays.
+
+    Args:
+      plan: of the proof shape, from ``jaxstark.deep.make_plan``.
+      values: all sampled values in the order [tree][column][sample], uint32 ``[n, 4]``.
+      z: x and y of the out-of-domain point, uint32 ``[2, 4]``.
+      deep: the batching coefficient, uint32 ``[4]``.
+      interpret: run on a CPU.
+
+    One launch between two gathers. Raises ``ValueError`` for other shapes.
+    """
+    check(plan, values, z, deep)
+    return coefficient_kernel.coefficients(plan, values, z, deep, interpret=interpret)
+
+
+@partial(jax.jit, static_argnums=0, static_argnames=("config", "interpret"))
+def quotients_from(
+    plan: DeepPlan,
+    evaluations: Sequence[Sequence[Array]],
+    data: Coefficients,
+    x: Array,
+    y: Array,
+    *,
+    config: DeepConfig = DeepConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """The sum of all DEEP quotients, uint32 ``[4, 2^H]`` in storage order, canonical.
+
+    Args:
+      plan: of the proof shape, from ``jaxstark.deep.make_plan``; ``fits``.
+      evaluations: ``[tree][group]`` uint32, of the plan's shapes, words at most p.
+      data: coefficients, as arrays.
+      x: of the domain points, uint32 ``[2^H]``.
+      y: of the domain points, uint32 ``[2^H]``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    A row where a denominator is 0, which an out-of-domain point hits with negligible probability,
+    may differ from ``jaxstark.deep``. Raises ``ValueError`` for other shapes and plans.
+    """
+    _check(plan, evaluations, data, x, y)
+    done: list[Array] = []
+    todo = steps(plan, config)
+    for step in todo:
+        inputs = _Inputs(step, config.cut(step.log, len(step.points))[0])
+        runs = [
+            Columns(
+                inputs.source(evaluations[r.tree][r.group], r.log, r.row, r.count),
+                r.count,
+                tuple((step.points.index(p), first) for p, first in r.terms),
+            )
+            for r in step.runs
+        ]
+        starts = [
+            None if s is None else inputs.numerator(done[s], todo[s], p)
+            for p, s in zip(step.points, step.starts, strict=True)
+        ]
+        if len(done) < len(todo) - 1:
+            done.append(
+                mosaic_gpu.numerators(
+                    inputs.arrays,
+                    runs,
+                    starts,
+                    data,
+                    step.log,
+                    config=config,
+                    interpret=interpret,
+                )
+            )
+            continue
+        return mosaic_gpu.quotients(
+            inputs.arrays, runs, starts, data, x, y, config=config, interpret=interpret
+        )
+    raise AssertionError("a schedule has a last step")
+
+
+class _Inputs:
+    """Arrays that a launch reads, each once; lifted here where the kernel does not lift."""
+
+    def __init__(self, step: Step, words: int) -> None:
+        self.step, self.words, self.arrays = step, words, []
+        self._found: dict[int, tuple[Array, int]] = {}
+
+    def source(self, array: Array, log: int, row: int, count: int) -> Source:
+        """Rows of an array of ``2^log`` words each."""
+        if log == self.step.log or spread(log, self.step.log, self.words):
+            return Source(self._index(array), log, row)
+        self.arrays.append(lift(array[row : row + count], self.step.log))
+        return Source(len(self.arrays) - 1, self.step.log, 0)
+
+    def numerator(self, array: Array, step: Step, point: int) -> Source:
+        """The four rows of a point in the result of an earlier step."""
+        rows = array.reshape(-1, array.shape[-1])
+        row = DEGREE * step.points.index(point)
+        if spread(step.log, self.step.log, self.words):
+            return Source(self._index(array, rows), step.log, row)
+        return self.source(rows, step.log, row, DEGREE)
+
+    def _index(self, key: Array, array: Array | None = None) -> int:
+        if id(key) not in self._found:
+            self.arrays.append(key if array is None else array)
+            self._found[id(key)] = (key, len(self.arrays) - 1)  # the key lives as long as its id
+        return self._found[id(key)][1]
+
+
+def _check(plan: DeepPlan, evaluations: Any, data: Coefficients, x: Array, y: Array) -> None:
+    if not fits(plan):
+        raise ValueError(f"log domain: expected at least {LOG_LANES}, got {plan.log_domain}")
+    got = tuple(tuple(tuple(group.shape) for group in tree) for tree in evaluations)
+    if got != plan.group_shapes:
+        raise ValueError(f"evaluations: expected shapes {plan.group_shapes}, got {got}")
+    n_terms = sum(len(terms) for sizes in plan.terms for _, terms in sizes)
+    n_points = len(plan.points)
+    shapes = ((n_terms, 4), (n_points, 4), (n_points, 4), (n_points, 3, 2))
+    shapes = (*shapes, *((1 << plan.log_domain,),) * 2)
+    names = (*Coefficients._fields, "x", "y")
+    named = zip(names, (*data, x, y), shapes, strict=True)
+    everything = [*named, *(("evaluations", g, tuple(g.shape)) for t in evaluations for g in t)]
+    for name, array, shape in everything:
+        if tuple(array.shape) != shape or array.dtype != np.uint32:
+            raise ValueError(
+                f"{name}: expected uint32 {list(shape)}, got {array.dtype} {list(array.shape)}"
+            )

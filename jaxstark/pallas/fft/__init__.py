@@ -1,0 +1,1 @@
+"""The circle FFT of column batches on the GPU."""

@@ -1,0 +1,178 @@
+"""Circle FFT of column batches on the GPU, bit for bit that of ``jaxstark.fft``.
+
+These functions run the kernels or raise; they never fall back to XLA. ``fits`` tells beforehand:
+columns that are shorter do not fill the lanes of a block, and belong to ``jaxstark.fft``.
+``jaxstark.pallas.launch.supported`` tells whether the device can. A batch of proofs puts proof x
+column on the axis of the columns.
+
+``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: Circle STARK paper
+section 4, protocol section 2.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxstark.fft_reference import log_length
+from jaxstark.pallas.fft import mosaic_gpu, storage
+from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, StorageConfig
+from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile
+
+Array = Any
+# Indices of words are int32.
+_MAX_WORDS = 1 << 31
+
+
+def fits(log_size: int) -> bool:
+    """Whether columns of ``2^log_size`` words can be transformed."""
+    return MIN_LOG <= log_size <= MAX_LOG
+
+
+@partial(jax.jit, static_argnames=("config", "interpret"))
+def interpolate(
+    values: Array,
+    table: Array,
+    *,
+    config: FftConfig = FftConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """Coefficients of the columns with the given values.
+
+    Args:
+      values: uint32 ``[c, 2^k]`` in storage order; p may stand for 0.
+      table: ``fft.inverse_twiddles(k)``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns:
+      uint32 ``[c, 2^k]`` in index order, canonical.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
+    log_size = log_length(values)
+    _check(len(values), log_size, log_size, table)
+    # No need to reduce p first: the last layer multiplies every word by the scale.
+    v = _tiles(values, table, log_size, log_size, config, True, False, interpret)
+    for low, high in config.strided(log_size):
+        plan = Strided(low, high, config.lanes(high - low))
+        v = mosaic_gpu.strided_pass(
+            v, table, plan, log_size=log_size, inverse=True, interpret=interpret
+        )
+    return v
+
+
+@partial(jax.jit, static_argnames=("log_size", "config", "interpret"))
+def evaluate(
+    coefficients: Array,
+    log_size: int,
+    table: Array,
+    *,
+    config: FftConfig = FftConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """Values of columns on the circle domain of ``2^log_size`` points.
+
+    Args:
+      coefficients: uint32 ``[c, 2^k]`` in index order; p may stand for 0.
+      log_size: e >= k, static.
+      table: ``fft.forward_twiddles(e)``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns:
+      uint32 ``[c, 2^e]`` in storage order, canonical.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
+    log_columns = log_length(coefficients)
+    if log_size < log_columns:
+        raise ValueError(f"log size: expected at least {log_columns}, got {log_size}")
+    _check(len(coefficients), log_columns, log_size, table)
+    v = coefficients
+    first = True
+    # The layers above the column's own size would meet zero upper halves, and only copy: the
+    # first pass reads its words for each of the copies.
+    for low, high in reversed(config.strided(log_columns)):
+        plan = Strided(low, high, config.lanes(high - low))
+        v = mosaic_gpu.strided_pass(
+            v, table, plan, log_size=log_size, inverse=False, canonical=first, interpret=interpret
+        )
+        first = False
+    return _tiles(v, table, log_columns, log_size, config, False, first, interpret)
+
+
+def to_storage_fits(log_size: int) -> bool:
+    """Whether columns of ``2^log_size`` rows can be put into storage order."""
+    return storage.STORAGE_MIN_LOG <= log_size <= MAX_LOG
+
+
+@partial(jax.jit, static_argnames=("config", "interpret"))
+def to_storage(
+    rows: Array,
+    *,
+    config: StorageConfig = StorageConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """Columns in storage order: ``rows[:, circle.slot_to_row(k)]``.
+
+    Args:
+      rows: uint32 ``[c, 2^k]`` in row order, any words.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
+    log_size, columns = log_length(rows), len(rows)
+    _check_words(columns, log_size)
+    if not to_storage_fits(log_size):
+        raise ValueError(
+            f"log size of columns: expected {storage.STORAGE_MIN_LOG}..{MAX_LOG}, got {log_size}"
+        )
+    v = jnp.pad(rows, ((0, max(storage.COLUMNS - columns, 0)), (0, 0)))
+    return storage.to_storage(v, config=config, interpret=interpret)[:columns]
+
+
+def _tiles(
+    v: Array,
+    table: Array,
+    log_columns: int,
+    log_size: int,
+    config: FftConfig,
+    inverse: bool,
+    canonical: bool,
+    interpret: bool,
+) -> Array:
+    """The layers of smallest distance, of columns with ``2^log_columns`` coefficients."""
+    columns = len(v)
+    plan = Tile(min(log_columns, TILE_LOG), log_size, config.tile_columns, config.resident_twiddles)
+    if log_size < TILE_LOG:
+        table = mosaic_gpu.tile_table(table, log_size)
+        v = jnp.pad(v, ((0, -columns % (1 << (TILE_LOG - log_size))), (0, 0)))
+    return mosaic_gpu.tile_pass(
+        v, table, plan, inverse=inverse, canonical=canonical, interpret=interpret
+    )[:columns]
+
+
+def _check(columns: int, log_columns: int, log_size: int, table: Array) -> None:
+    _check_words(columns, log_size)
+    if not (fits(log_columns) and fits(log_size)):
+        raise ValueError(
+            f"log sizes of columns: expected {MIN_LOG}..{MAX_LOG}, got {log_columns} and {log_size}"
+        )
+    if table.shape != (1 << log_size,) or table.dtype != np.uint32:
+        raise ValueError(
+            f"twiddles: expected uint32 [2^{log_size}], got {table.dtype} {list(table.shape)}"
+        )
+
+
+def _check_words(columns: int, log_size: int) -> None:
+    if not 0 < columns << log_size < _MAX_WORDS:
+        raise ValueError(
+            f"words: expected at least one column and fewer than 2^31 words, "
+            f"got {columns} x 2^{log_size}"
+        )

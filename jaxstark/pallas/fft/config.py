@@ -1,0 +1,57 @@
+"""Sizes of the circle FFT kernels: what may be tuned, apart from what is computed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxstark.pallas.launch import LANES
+
+# Layers of smallest distance that one pass does on a contiguous tile of 2^TILE_LOG words.
+TILE_LOG = 11
+# Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
+MIN_LOG = LANES.bit_length() - 1
+# Passes over the layers above the tile, each of at most _MAX_LAYERS: more registers than that
+# would leave a multiprocessor with too few blocks.
+_MAX_PASSES = 3
+_MAX_LAYERS = 6
+MAX_LOG = TILE_LOG + _MAX_PASSES * _MAX_LAYERS
+
+
+class FftConfig(NamedTuple):
+    """How a transform is cut into passes over memory.
+
+    Attributes:
+      layers: layers of a pass above the tile; more where there would be too many passes.
+      words: words in the registers of a thread in such a pass, at least one per butterfly operand.
+      tile_columns: tiles that a block transforms one after the other, of different columns, with
+        one set of twiddles.
+      resident_twiddles: whether these stay in registers.
+    """
+
+    layers: int = 5
+    words: int = 32
+    tile_columns: int = 4
+    resident_twiddles: bool = True
+
+    def strided(self, log_size: int) -> tuple[tuple[int, int], ...]:
+        """Layers ``(low, high)`` of each pass above the tile, by ascending distance ``2^low``."""
+        count = max(log_size - TILE_LOG, 0)
+        passes = min(-(-count // self.layers), _MAX_PASSES)
+        ends = [TILE_LOG + -(-count * i // passes) for i in range(passes + 1)] if passes else []
+        return tuple(zip(ends, ends[1:], strict=False))
+
+    def lanes(self, layers: int) -> int:
+        """Contiguous words of a vector in a pass of so many layers."""
+        return LANES * min(max(self.words >> layers, 1), 4)
+
+
+class StorageConfig(NamedTuple):
+    """How rows are put into storage order.
+
+    Attributes:
+      group: vectors of each parity that a block exchanges at a time: 2, 4, 8, 16 or 32.
+      interleave: whether even and odd slots meet in shared memory; otherwise in global memory.
+    """
+
+    group: int = 8
+    interleave: bool = True

@@ -1,0 +1,78 @@
+"""Sizes of the kernels that evaluate out of domain: what may be tuned."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jaxstark.pallas.launch import LANES
+
+LOG_LANES = LANES.bit_length() - 1
+
+
+class Tile(NamedTuple):
+    """How one launch cuts ``[c, 2^k]`` coefficients.
+
+    Attributes:
+      words: consecutive words of a thread, loaded at once.
+      vectors: arrays of ``128 words`` coefficients that share a weight.
+      unroll: weights per pass of the loop, up to 4.
+      chunk: weights per block, a multiple of ``unroll``.
+      chunks: blocks per column.
+    """
+
+    words: int
+    vectors: int
+    unroll: int
+    chunk: int
+    chunks: int
+
+    @property
+    def low(self) -> int:
+        """Coefficients that share a weight; the low part of their index has that many values."""
+        return LANES * self.words * self.vectors
+
+
+class EvaluateConfig(NamedTuple):
+    """How columns are evaluated. Nothing here changes a result but the split of the basis.
+
+    Attributes:
+      words_log: log2 of the consecutive words of a thread, 0 to 2.
+      vectors_log: log2 of the arrays of ``128 words`` coefficients that share a weight.
+      accumulators_log: log2 of the words per thread and point times points: each takes 8
+        registers, so with more points a thread takes fewer words.
+      max_chunk_log: log2 of the most weights per block.
+      min_blocks: blocks stay at least that many while a chunk can still be halved.
+    """
+
+    words_log: int = 2
+    vectors_log: int = 0
+    accumulators_log: int = 2
+    max_chunk_log: int = 6
+    min_blocks: int = 1024
+
+    def low_log(self, log_size: int, n_points: int) -> int:
+        """log2 of the coefficients that share a weight."""
+        return LOG_LANES + sum(self._logs(log_size, n_points))
+
+    def tile(self, n_columns: int, log_size: int, n_points: int) -> Tile:
+        """The cut for ``n_columns`` columns of ``2^log_size``."""
+        words_log, vectors_log = self._logs(log_size, n_points)
+        weights_log = log_size - LOG_LANES - words_log - vectors_log
+        chunk_log = min(weights_log, self.max_chunk_log)
+        unroll_log = min(weights_log, 2)
+        while chunk_log > unroll_log and n_columns << (weights_log - chunk_log) < self.min_blocks:
+            chunk_log -= 1
+        return Tile(
+            1 << words_log,
+            1 << vectors_log,
+            1 << unroll_log,
+            1 << chunk_log,
+            1 << (weights_log - chunk_log),
+        )
+
+    def _logs(self, log_size: int, n_points: int) -> tuple[int, int]:
+        room = min(
+            log_size - LOG_LANES, max(self.accumulators_log - (n_points - 1).bit_length(), 0)
+        )
+        words_log = min(self.words_log, room)
+        return words_log, min(self.vectors_log, room - words_log)

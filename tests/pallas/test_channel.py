@@ -1,0 +1,145 @@
+"""Channel kernels: the words of the channel on the host, and CUDA accepts every form."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+from jaxstark.channel import Blake2sChannel  # noqa: E402
+from jaxstark.fields.m31 import P  # noqa: E402
+from jaxstark.pallas.channel import api, mosaic_gpu  # noqa: E402
+
+pytestmark = pytest.mark.floor
+
+
+def random(size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2**32, size, np.uint32)
+
+
+def words_of(data: bytes) -> list[int]:
+    return np.frombuffer(data, "<u4").tolist()
+
+
+def host(digest: np.ndarray, n_draws: int = 0) -> Blake2sChannel:
+    return Blake2sChannel(digest.astype("<u4").tobytes(), n_draws)
+
+
+def shape(*dims: int):
+    return jax.ShapeDtypeStruct(dims, np.uint32)
+
+
+def lower(function, *shapes) -> str:
+    return jax.jit(function).trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
+
+
+@pytest.mark.parametrize("n_bytes", [1, 52, 64, 190])
+def test_hash_is_hashlib(n_bytes):
+    """Part of a block, one whole block, and a loop of two before a part; the last bytes are cut."""
+    words = random(-(-n_bytes // 4), n_bytes)
+    got = np.asarray(api.hash_words(words, n_bytes, interpret=True))
+    assert got.tolist() == words_of(hashlib.blake2s(words.tobytes()[:n_bytes]).digest())
+
+
+def test_hash_of_several_arrays_is_a_mix():
+    digest, words = random(8), random(44, 1)
+    got = np.asarray(api.hash_words((digest, words), interpret=True))
+    assert got.tolist() == words_of(host(digest).mix_u32s(words.tolist()).digest)
+
+
+def test_draw_is_the_channel_of_the_host():
+    """The counter goes in and out as a scalar or as a vector of one word."""
+    for seed, count in ((0, np.uint32(0)), (1, np.array([7], np.uint32))):
+        digest = random(8, seed)
+        words, after = api.draw(digest, count, interpret=True)
+        want, channel = host(digest, int(count.reshape(()))).draw_felts(2)
+        assert np.asarray(words).tolist() == [*want[0], *want[1]]
+        assert after.shape == count.shape
+        assert int(np.asarray(after).reshape(())) == channel.n_draws
+
+
+def test_draws_with_too_large_words_are_repeated(monkeypatch):
+    """With the bound of the protocol this never happens: a bound that refuses most draws."""
+    bound = 7 << 29
+    monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", bound)
+    digest = random(8, 5)
+    run = jax.jit(lambda d, n: mosaic_gpu.draw(d, n, interpret=True))
+    repeats = 0
+    for start in range(4):
+        words, after = run(digest, np.array([start], np.uint32))
+        want, channel = host(digest, start).draw_u32s()
+        while max(want) >= bound:
+            repeats += 1
+            want, channel = channel.draw_u32s()
+        assert np.asarray(words).tolist() == [w % P for w in want]
+        assert int(after[0]) == channel.n_draws
+    assert repeats > 2
+
+
+def test_draws_at_once_are_successive_draws():
+    digest, channel = random(8, 2), host(random(8, 2), 3)
+    got = np.asarray(api.draw_blocks(digest, np.uint32(3), 130, interpret=True))
+    assert got.shape == (130, 8)
+    for row in got.tolist():
+        want, channel = channel.draw_u32s()
+        assert row == want
+    one, after = api.draw_words(digest, np.uint32(3), interpret=True)
+    assert np.asarray(one).tolist() == got[0].tolist()
+    assert int(after) == 4
+
+
+def test_mix_and_draw_is_the_channel_of_the_host():
+    digest, root = random(8, 3), random(8, 4)
+    channel = host(digest).mix_root(root.tobytes())
+    want, after = channel.draw_felts(2)
+    got = api.mix_root_and_draw(digest, root.reshape(8, 1), interpret=True)
+    mixed, drawn, counter = map(np.asarray, got)
+    assert mixed.tolist() == words_of(channel.digest)
+    assert drawn.tolist() == [*want[0], *want[1]]
+    assert counter.shape == () and int(counter) == after.n_draws == 1
+
+
+def test_every_step_is_one_launch():
+    digest, counter = shape(8), shape()
+    forms = [
+        lower(lambda w: api.hash_words(w, 38), shape(10)),
+        lower(lambda d, w: api.hash_words((d, w)), digest, shape(600)),
+        lower(api.draw, digest, counter),
+        lower(api.draw_words, digest, shape(1)),
+        lower(lambda d, n: api.draw_blocks(d, n, 10), digest, counter),
+        lower(lambda d, n: api.draw_blocks(d, n, 1000), digest, counter),
+        lower(api.mix_root_and_draw, digest, shape(8, 1)),
+        lower(lambda d, *w: api.mix_and_draw(d, w), digest, shape(500), shape(3)),
+    ]
+    assert [text.count("stablehlo.custom_call @mosaic_gpu") for text in forms] == [1] * len(forms)
+
+
+def test_a_long_message_is_a_loop():
+    """The program for 6,000 words is as long as that for 60."""
+    short, long = (lower(api.hash_words, shape(n)) for n in (60, 6000))
+    assert len(long) < 1.1 * len(short)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: api.hash_words(random(4), 12), "n_bytes: expected 13..16 for the words, got 12"),
+        (lambda: api.hash_words(random(4), 17), "n_bytes: expected 13..16"),
+        (lambda: api.hash_words(random(0)), "words: expected no empty array"),
+        (lambda: api.hash_words(()), "words: expected no empty array"),
+        (lambda: api.hash_words(random(8).reshape(2, 4)), "words: expected uint32"),
+        (lambda: api.hash_words(random(8).astype(np.int32)), "words: expected uint32"),
+        (lambda: api.draw(random(7), np.uint32(0)), "digest: expected uint32"),
+        (lambda: api.draw(random(8), np.int32(0)), "n_draws: expected uint32"),
+        (lambda: api.draw(random(8), random(2)), "n_draws: expected uint32"),
+        (lambda: api.draw_blocks(random(8), np.uint32(0), 0), "count: expected at least 1"),
+        (lambda: api.mix_root_and_draw(random(8), random(9)), "root: expected uint32"),
+        (lambda: api.mix_and_draw(random(9), random(9)), "digest: expected uint32"),
+    ],
+)
+def test_misuse_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,230 @@
+"""Circle FFT kernels: the reference's words in the interpreter, and CUDA accepts every shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+from jaxstark import circle, fft_reference, twiddles  # noqa: E402
+from jaxstark.fields import m31  # noqa: E402
+from jaxstark.pallas.fft import api, mosaic_gpu, storage  # noqa: E402
+from jaxstark.pallas.fft.config import TILE_LOG, FftConfig, StorageConfig  # noqa: E402
+from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
+
+pytestmark = pytest.mark.floor
+
+
+def columns(count: int, log_size: int, seed: int = 0) -> np.ndarray:
+    """Words where p may stand for 0: at random, at the edges of the field, a column of it."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, m31.P + 1, (count, 1 << log_size), np.uint32)
+    words[:, ::3] = rng.choice(np.array([0, 1, m31.P - 1, m31.P], np.uint32), words[:, ::3].shape)
+    if count > 1:  # sums of other words hardly ever show a p that was not reduced
+        words[-1] = m31.P
+    return words
+
+
+def shape(*dims: int):
+    return jax.ShapeDtypeStruct(dims, np.uint32)
+
+
+def kernels(function, *shapes) -> int:
+    text = jax.jit(function).trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
+    return text.count("stablehlo.custom_call @mosaic_gpu")
+
+
+# Values. Each shape costs seconds to compile for a CPU: few of them.
+
+
+@pytest.mark.parametrize(
+    ("count", "log_size", "config"),
+    [
+        (3, 8, FftConfig()),  # eight columns in a tile, five of them padding
+        (3, 11, FftConfig(tile_columns=2)),
+        (1, 13, FftConfig(layers=1, tile_columns=1, resident_twiddles=False)),
+    ],
+)
+def test_interpolation_equals_the_reference(count, log_size, config):
+    values = columns(count, log_size)
+    table = twiddles.inverse_table(log_size)
+    got = api.interpolate(values, table, config=config, interpret=True)
+    want = fft_reference.interpolate(m31.canonical(values))
+    assert np.array_equal(np.asarray(got), want)
+
+
+@pytest.mark.parametrize(
+    ("count", "log_columns", "log_size", "config"),
+    [
+        (3, 7, 9, FftConfig()),  # copies and columns in one tile
+        (1, 9, 12, FftConfig(tile_columns=1, resident_twiddles=False)),  # copies in two tiles
+        (2, 12, 13, FftConfig(layers=1)),  # copies in a strided pass
+    ],
+)
+def test_evaluation_equals_the_reference(count, log_columns, log_size, config):
+    coefficients = columns(count, log_columns, 1)
+    table = twiddles.forward_table(log_size)
+    got = api.evaluate(coefficients, log_size, table, config=config, interpret=True)
+    want = fft_reference.evaluate(m31.canonical(coefficients), log_size)
+    assert np.array_equal(np.asarray(got), want)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_strided_layers_equal_the_reference(inverse):
+    """Three layers at once, in the middle, and with vectors of two words per thread."""
+    log_size, low, high = 13, 9, 12
+    values = m31.canonical(columns(1, log_size, 2))
+    tables = twiddles.inverse_table if inverse else twiddles.forward_table
+    table = tables(log_size)
+    run = mosaic_gpu.strided_pass
+    got = jax.jit(
+        lambda x, t: run(
+            x, t, Strided(low, high, 256), log_size=log_size, inverse=inverse, interpret=True
+        )
+    )(values, table)
+    v = values
+    for t in range(low, high) if inverse else reversed(range(low, high)):
+        blocks = 1 << (log_size - 1 - t)
+        pairs = v.reshape(1, blocks, 2, -1)
+        factors = table[blocks : 2 * blocks, None]
+        a, b = pairs[:, :, 0], pairs[:, :, 1]
+        if inverse:
+            a, b = m31.add(a, b), m31.mul(m31.sub(a, b), factors)
+        else:
+            b = m31.mul(b, factors)
+            a, b = m31.add(a, b), m31.sub(a, b)
+        v = np.stack([a, b], axis=2).reshape(1, -1)
+    assert np.array_equal(np.asarray(got), v)
+
+
+@pytest.mark.parametrize(
+    ("count", "log_size", "config"),
+    [
+        (2, 11, StorageConfig()),
+        (5, 12, StorageConfig(16)),
+        (4, 11, StorageConfig(interleave=False)),
+    ],
+)
+def test_storage_order_equals_the_table(count, log_size, config):
+    rows = columns(count, log_size, 3)
+    got = api.to_storage(rows, config=config, interpret=True)
+    assert np.array_equal(np.asarray(got), rows[:, circle.slot_to_row(log_size)])
+
+
+# Order in shared memory, which the interpreter does not check within a block.
+
+
+def accesses(jaxpr):
+    """What a kernel does to shared memory, in order; the body of a loop twice."""
+    for eqn in jaxpr.eqns:
+        name = eqn.primitive.name
+        if name in ("load", "get", "swap") and "smem" in str(eqn.invars[0].aval):
+            yield ("write" if name == "swap" else "read"), str(eqn.invars[0].aval)
+        elif name == "commit_smem":
+            yield "sync", ""
+        for value in eqn.params.values():
+            for part in value if isinstance(value, (tuple, list)) else [value]:
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    for _ in range(2 if name in ("while", "scan") else 1):
+                        yield from accesses(inner)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(11, 11, 2), inverse=False),
+        lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(11, 11, 2), inverse=True),
+        lambda x, t: storage.to_storage(x, config=StorageConfig(8)),
+    ],
+)
+def test_a_barrier_separates_reads_and_writes_of_a_memory(run):
+    last: dict[str, str] = {}
+    seen = []
+    for kind, memory in accesses(jax.make_jaxpr(run)(shape(5, 1 << 11), shape(1 << 11)).jaxpr):
+        if kind == "sync":
+            last.clear()
+            continue
+        assert last.setdefault(memory, kind) == kind, f"{kind} of {memory} without a barrier"
+        seen.append(kind)
+    assert seen.count("write") >= 64
+    assert seen.count("read") >= 64
+
+
+# Lowering for CUDA, which refuses forms that the interpreter takes.
+
+
+@pytest.mark.parametrize(
+    ("count", "log_size", "calls"),
+    [(1, 7, 1), (416, 16, 2), (26, 21, 3), (15, 27, 4)],
+)
+def test_interpolation_lowers_for_cuda(count, log_size, calls):
+    x, table = shape(count, 1 << log_size), shape(1 << log_size)
+    assert kernels(api.interpolate, x, table) == calls
+
+
+@pytest.mark.parametrize(
+    ("count", "log_columns", "log_size", "calls"),
+    [(3, 7, 8, 1), (26, 20, 21, 3), (7, 26, 27, 4)],
+)
+def test_evaluation_lowers_for_cuda(count, log_columns, log_size, calls):
+    x, table = shape(count, 1 << log_columns), shape(1 << log_size)
+    assert kernels(lambda x, t: api.evaluate(x, log_size, t), x, table) == calls
+
+
+@pytest.mark.parametrize(("count", "log_size"), [(1, 11), (26, 20), (15, 27)])
+@pytest.mark.parametrize("interleave", [True, False])
+def test_storage_order_lowers_for_cuda(count, log_size, interleave):
+    config = StorageConfig(interleave=interleave)
+    x = shape(count, 1 << log_size)
+    assert kernels(lambda x: api.to_storage(x, config=config), x) == 1
+
+
+@pytest.mark.parametrize("layers", [1, 4, 5, 6])
+def test_passes_cover_all_layers_in_few_launches(layers):
+    config = FftConfig(layers=layers)
+    for log_size in filter(api.fits, range(40)):
+        passes = config.strided(log_size)
+        assert len(passes) <= 3
+        covered = [t for low, high in passes for t in range(low, high)]
+        assert covered == list(range(TILE_LOG, log_size))
+        for low, high in passes:
+            assert (1 << low) % config.lanes(high - low) == 0
+
+
+# What is refused.
+
+
+def test_sizes_outside_fits_are_refused():
+    assert [k for k in range(40) if api.fits(k)] == list(range(7, 30))
+    assert [k for k in range(40) if api.to_storage_fits(k)] == list(range(11, 30))
+    with pytest.raises(ValueError, match="log sizes of columns: expected 7..29, got 6 and 6"):
+        api.interpolate(columns(1, 6), twiddles.inverse_table(6))
+    with pytest.raises(ValueError, match="log sizes of columns: expected 7..29, got 6 and 8"):
+        api.evaluate(columns(1, 6), 8, twiddles.forward_table(8))
+    with pytest.raises(ValueError, match="log size of columns: expected 11..29, got 10"):
+        api.to_storage(columns(1, 10))
+
+
+def test_misuse_is_refused():
+    x, table = columns(2, 8), twiddles.inverse_table(8)
+    with pytest.raises(ValueError, match="columns: expected uint32 .* got int32"):
+        api.interpolate(x.astype(np.int32), table)
+    with pytest.raises(ValueError, match="columns: expected uint32"):
+        api.interpolate(x[:, :200], table)
+    with pytest.raises(ValueError, match="words: expected at least one column"):
+        api.interpolate(x[:0], table)
+    with pytest.raises(ValueError, match=r"twiddles: expected uint32 \[2\^8\], got uint32 \[128\]"):
+        api.interpolate(x, table[:128])
+    with pytest.raises(ValueError, match="log size: expected at least 8, got 7"):
+        api.evaluate(x, 7, table)
+
+
+def test_2_31_words_are_refused():
+    with pytest.raises(ValueError, match="fewer than 2\\^31 words, got 16 x 2\\^27"):
+        jax.eval_shape(api.interpolate, shape(16, 1 << 27), shape(1 << 27))
+    with pytest.raises(ValueError, match="fewer than 2\\^31 words, got 16 x 2\\^27"):
+        jax.eval_shape(lambda x: api.evaluate(x, 27, x[0]), shape(16, 1 << 26))
+    with pytest.raises(ValueError, match="fewer than 2\\^31 words, got 16 x 2\\^27"):
+        jax.eval_shape(api.to_storage, shape(16, 1 << 27))

@@ -38,12 +38,26 @@ def commit_coefficients(groups: Sequence[Any], log_blowup: int) -> Committed:
     return Committed(tuple(groups), extended, merkle.commit(extended))
 
 
-def by_size(tables: Sequence[Any], columns: tuple[int, ...]) -> list[Any]:
-    """Tables ``[columns, 2^k]`` in component order to size groups, in ascending size."""
-    out = []
-    for k, _ in size_groups(columns):
-        same = [t for t in tables if t.shape[0] and t.shape[1] == 1 << k]
-        out.append(same[0] if len(same) == 1 else jnp.concatenate(same))
+def by_size(
+    tables: Sequence[Any],
+    columns: tuple[int, ...],
+    groups: Sequence[tuple[int, tuple[int, ...]]] | None = None,
+) -> list[Any]:
+    """Tables ``[columns, 2^k]`` in component order to size groups, in ascending size.
+
+    ``groups``: log size and columns of each result, if not those of ``size_groups(columns)``.
+    """
+    out, taken = [], dict.fromkeys(columns, 0)
+    for k, members in size_groups(columns) if groups is None else groups:
+        start, found = taken[k], []
+        taken[k] = stop = start + len(members)
+        for table in tables:
+            rows = table.shape[0] if table.shape[1] == 1 << k else 0
+            if max(start, 0) < min(stop, rows):
+                whole = start <= 0 and rows <= stop
+                found.append(table if whole else table[max(start, 0) : min(stop, rows)])
+            start, stop = start - rows, stop - rows
+        out.append(found[0] if len(found) == 1 else jnp.concatenate(found))
     return out
 
 

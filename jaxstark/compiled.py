@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,14 @@ class Prover:
       key: the verifying key of its proofs.
       implementation: ``"mosaic_gpu"`` or ``"xla"``.
       transcript: ``"host"`` or ``"device"``.
+      program: the compiled program, where it is one.
     """
 
     shape: ProofShape
     key: VerifyingKey
     implementation: str
     transcript: str
+    program: Any = field(default=None, compare=False, repr=False)
 
     def __call__(self, trace: Trace, *, on_stage: OnStage | None = None) -> Proof:
         """Prove a trace; errors as in ``prove``."""
@@ -50,7 +53,9 @@ class Prover:
             return prover.run(trace, self.shape, self.key, clock, check)
         from jaxstark import resident
 
-        return resident.prove(trace, self.shape, self.key, self.transcript, clock, check)
+        return resident.prove(
+            trace, self.shape, self.key, self.transcript, clock, check, self.program
+        )
 
 
 def compile_prover(
@@ -62,6 +67,7 @@ def compile_prover(
     insecure: bool = False,
     implementation: str | None = None,
     transcript: str = "host",
+    cache_dir: str | os.PathLike[str] | None = None,
     on_stage: OnStage | None = None,
 ) -> Prover:
     """Compile all programs of a shape, as made by ``air.shape``, ahead of the first proof.
@@ -69,6 +75,10 @@ def compile_prover(
     Runs every stage once on zeros; ``on_stage`` shows the progress. ``public_values`` matters only
     for AIRs with public vectors of any length; the other options are those of ``prove``, which uses
     the same compiled programs.
+
+    ``cache_dir``, with the transcript on the device: a folder of compiled proofs, from which a new
+    process takes the program of a shape in a fraction of a second. Its files are code: keep it
+    writable by yourself alone.
     """
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     air = shape.air
@@ -87,6 +97,16 @@ def compile_prover(
         },
         public_values or {name: (0,) * length for name, length in lengths.items()},
     )
-    out = Prover(shape, key, chosen, transcript)
+    program = None
+    if cache_dir is not None:
+        if (chosen, transcript) != ("mosaic_gpu", "device"):
+            raise ValueError(
+                "cache_dir: expected implementation 'mosaic_gpu' with transcript 'device', got "
+                f"{chosen!r} with {transcript!r} (JAX's own compilation cache serves those)"
+            )
+        from jaxstark import resident
+
+        program = resident.load(resident.Program(air.structure, shape, params), cache_dir)
+    out = Prover(shape, key, chosen, transcript, program)
     out._run(blank, on_stage or (lambda stage, seconds: None), check=False)
     return out

@@ -76,7 +76,13 @@ class DeepPlan:
 
 
 @lru_cache(maxsize=64)
-def make_plan(columns: Layout, offsets: Layout, log_size: int, log_blowup: int) -> DeepPlan:
+def make_plan(
+    columns: Layout,
+    offsets: Layout,
+    log_size: int,
+    log_blowup: int,
+    groups: Layout | None = None,
+) -> DeepPlan:
     """Find the distinct points and the terms of each.
 
     Args:
@@ -84,14 +90,17 @@ def make_plan(columns: Layout, offsets: Layout, log_size: int, log_blowup: int) 
       offsets: ``[tree][column]`` mask offsets in rows.
       log_size: L, log2 of the rows of the largest component.
       log_blowup: B.
+      groups: ``[tree][group]`` log size and columns of each array of evaluations, as by
+        ``size_groups``, which None takes.
 
     Raises ``ValueError`` if a sampled column is larger than ``2^L``.
     """
+    groups = tuple(map(size_groups, columns)) if groups is None else groups
     log_domain = log_size + log_blowup
     shifts: list[int] = []
     samples: list[Sample] = []
     members: dict[tuple[int, int, int, int], list[int]] = {}
-    places = [_places(tree) for tree in columns]
+    places = [_places(tree) for tree in groups]
     for t, (logs, masks) in enumerate(zip(columns, offsets, strict=True)):
         for j, (k, mask) in enumerate(zip(logs, masks, strict=True)):
             if mask and k > log_size:
@@ -108,7 +117,7 @@ def make_plan(columns: Layout, offsets: Layout, log_size: int, log_blowup: int) 
     return DeepPlan(
         log_domain=log_domain,
         group_shapes=tuple(
-            tuple((len(c), 1 << (k + log_blowup)) for k, c in size_groups(tree)) for tree in columns
+            tuple((len(c), 1 << (k + log_blowup)) for k, c in tree) for tree in groups
         ),
         points=tuple(shifts),
         samples=tuple(samples),
@@ -116,10 +125,9 @@ def make_plan(columns: Layout, offsets: Layout, log_size: int, log_blowup: int) 
     )
 
 
-def _places(tree: tuple[int, ...]) -> dict[int, tuple[int, int]]:
+def _places(groups: tuple[Any, ...]) -> dict[int, tuple[int, int]]:
     """Column index to (group, row)."""
-    groups = enumerate(size_groups(tree))
-    return {j: (g, row) for g, (_, members) in groups for row, j in enumerate(members)}
+    return {j: (g, row) for g, (_, members) in enumerate(groups) for row, j in enumerate(members)}
 
 
 def _column_samples(

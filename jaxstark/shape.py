@@ -72,3 +72,25 @@ def size_groups(columns: tuple[int, ...]) -> tuple[tuple[int, tuple[int, ...]], 
     """
     sizes = sorted(set(columns))
     return tuple((k, tuple(i for i, c in enumerate(columns) if c == k)) for k in sizes)
+
+
+def parts(
+    columns: tuple[int, ...], log_blowup: int, max_words: int
+) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """``size_groups`` with groups cut whose evaluations have more than ``max_words`` words.
+
+    The parts of a group are consecutive columns, in numbers that differ by at most 1. Raises
+    ``ValueError`` if one column has more words.
+    """
+    out = []
+    for k, members in size_groups(columns):
+        most = max_words >> (k + log_blowup)
+        if not most:
+            raise ValueError(
+                f"evaluations of a column: expected at most {max_words} words, got "
+                f"2^{k + log_blowup}"
+            )
+        count = -(-len(members) // most)
+        ends = [len(members) * i // count for i in range(count + 1)]
+        out += [(k, members[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+    return tuple(out)

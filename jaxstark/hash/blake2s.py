@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -70,6 +70,21 @@ def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> tuple[Any, Any, Any,
     return a, b, c, d
 
 
+def mix_round(
+    v: Sequence[Any],
+    message: Sequence[Any],
+    barrier: Callable[[Words], Words] = lambda words: words,
+) -> list[Any]:
+    """One round on the 16 working words, with the 16 words of the block in the round's order."""
+    v = list(v)
+    for half, quads in enumerate((_COLUMNS, _DIAGONALS)):
+        for i, (a, b, c, d) in enumerate(quads):
+            x, y = message[8 * half + 2 * i : 8 * half + 2 * i + 2]
+            v[a], v[b], v[c], v[d] = _mix(v[a], v[b], v[c], v[d], x, y)
+        v = list(barrier(tuple(v)))
+    return v
+
+
 def initial_state(like: Any) -> Words:
     """Chaining value before the first block, as eight arrays of the shape of ``like`` (uint32)."""
     zero = like ^ like
@@ -108,11 +123,7 @@ def compress(
         last = final ^ np.uint32(IV[6])
     v: list[Any] = [*state, *map(np.uint32, IV[:4]), low, high, last, np.uint32(IV[7])]
     for sigma in SIGMA:
-        for half, quads in enumerate((_COLUMNS, _DIAGONALS)):
-            for i, (a, b, c, d) in enumerate(quads):
-                x, y = message[sigma[8 * half + 2 * i]], message[sigma[8 * half + 2 * i + 1]]
-                v[a], v[b], v[c], v[d] = _mix(v[a], v[b], v[c], v[d], x, y)
-            v = list(barrier(tuple(v)))
+        v = mix_round(v, [message[j] for j in sigma], barrier)
     return tuple(h ^ x ^ y for h, x, y in zip(state, v[:8], v[8:], strict=True))
 
 

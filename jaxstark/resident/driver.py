@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +17,7 @@ from jaxstark.inputs import tables as device_tables
 from jaxstark.key import VerifyingKey
 from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.proof import Proof, StarkProof
+from jaxstark.resident import executables
 from jaxstark.resident.program import Program, tables
 from jaxstark.resident.protocol import (
     Inputs,
@@ -33,8 +37,26 @@ from jaxstark.transcript import HostHashes, Transcript
 _pack = jax.jit(pack)
 
 
+class Compiled(NamedTuple):
+    """The protocol as one program, transcript on the device.
+
+    Attributes:
+      run: tables, inputs and transcript to the packed messages.
+      like: the shapes of the messages.
+    """
+
+    run: Callable[..., Any]
+    like: Messages
+
+
 def prove(
-    trace: Trace, shape: ProofShape, key: VerifyingKey, where: str, clock: Clock, check: bool
+    trace: Trace,
+    shape: ProofShape,
+    key: VerifyingKey,
+    where: str,
+    clock: Clock,
+    check: bool,
+    compiled: Compiled | None = None,
 ) -> Proof:
     """A proof of a trace whose sizes and parameters have been checked.
 
@@ -45,12 +67,14 @@ def prove(
       where: who runs the transcript, ``"host"`` or ``"device"``.
       clock: hears of every stage; of one, "proof", with the transcript on the device.
       check: False for compiling: a blank trace need not hold.
+      compiled: the program to run with the transcript on the device, see ``load``.
 
     Raises ``ProvingError`` if the trace breaks a constraint.
     """
     program = Program(trace.air.structure, shape, key.params)
     inputs = inputs_of(trace, key)
-    messages = _run(program, inputs, transcript_of(trace, key, where), where, clock)
+    start = transcript_of(trace, key, where)
+    messages = _run(program, inputs, start, where, clock, compiled)
     proof = finish(trace, shape, key, messages, where, check)
     clock.done("assemble")
     return proof
@@ -75,7 +99,7 @@ def finish(
     """The proof of some messages, NumPy arrays, once the prover's own checks pass."""
     fault = None
     if check:
-        fault = fault_of(trace.air, shape, key.params, trace.public_values, m)
+        fault = fault_of(trace.air, key.params, trace.public_values, m)
     if fault is not None:
         raise explain(trace, fault)
     return Proof(
@@ -88,14 +112,34 @@ def finish(
     )
 
 
-def _run(program: Program, inputs: Inputs, start: Transcript, where: str, clock: Clock) -> Messages:
+def _run(
+    program: Program,
+    inputs: Inputs,
+    start: Transcript,
+    where: str,
+    clock: Clock,
+    compiled: Compiled | None,
+) -> Messages:
     fixed = tables(program)
     if where == "host":
         messages = protocol(program, fixed, inputs, start, clock.done)
         return unpack(messages, np.asarray(_pack(messages)))
-    words = on_device(program, fixed, inputs, start)
+    if compiled is None:
+        compiled = Compiled(partial(on_device, program), messages_like(program))
+    words = compiled.run(fixed, inputs, start)
     clock.done("proof", words)
-    return unpack(messages_like(program), np.asarray(words))
+    return unpack(compiled.like, np.asarray(words))
+
+
+def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:
+    """The program from a folder of compiled proofs, or compiled and stored there."""
+
+    def lower() -> tuple[Any, Messages]:
+        start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
+        lowered = on_device.lower(program, tables(program), abstract_inputs(program), start)
+        return lowered, messages_like(program)
+
+    return Compiled(*executables.load_or_compile(folder, program.description(), lower))
 
 
 @lru_cache(maxsize=32)

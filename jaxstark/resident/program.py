@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import circle, deep, fft, twiddles
+from jaxstark import circle, deep, twiddles
 from jaxstark.air.definition import Air
 from jaxstark.deep import DeepPlan
+from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.implementation import STAGES
 from jaxstark.pallas.constraints import api as constraints
+from jaxstark.pallas.constraints.config import PointConfig
+from jaxstark.pallas.constraints.point_program import program as point_program
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.params import ProofParams
-from jaxstark.shape import INTERACTION, TRACE, ProofShape
+from jaxstark.resident import points
+from jaxstark.shape import INTERACTION, TRACE, ProofShape, parts, size_groups
+
+# Indices of words are int32.
+MAX_WORDS = (1 << 31) - 1
+Groups = tuple[tuple[int, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,25 @@ class Program:
       shape: column sizes and masks.
       params: parameters.
       interpret: run kernels on a CPU, for tests.
+      max_words: most words of an array. Size groups with more of them are several arrays.
+
+    Raises ``ValueError`` if the digests of a tree have more words.
     """
 
     air: Air
     shape: ProofShape
     params: ProofParams
     interpret: bool = False
+    max_words: int = MAX_WORDS
+
+    def __post_init__(self) -> None:
+        if DIGEST_WORDS << self.log_domain > self.max_words:
+            most = (self.max_words // DIGEST_WORDS).bit_length() - 1
+            raise ValueError(
+                f"points of the FRI domain: expected at most 2^{most} with implementation "
+                f"'mosaic_gpu', got 2^{self.log_domain} (choose fewer rows, a smaller blow-up or "
+                f"batch, or 'xla')"
+            )
 
     @property
     def log_size(self) -> int:
@@ -48,11 +70,39 @@ class Program:
         return self.log_size + self.params.log_blowup
 
     @property
+    def groups(self) -> tuple[Groups, ...]:
+        """Per tree, log size and columns of each of its arrays, see ``shape.parts``.
+
+        Tree 0 comes from the setup, in size groups.
+        """
+        fixed, *trees = self.shape.all_columns
+        cut = [parts(tree, self.params.log_blowup, self.max_words) for tree in trees]
+        return (size_groups(fixed), *cut)
+
+    @property
     def deep_plan(self) -> DeepPlan:
         """Points and terms of the DEEP quotients."""
-        shape = self.shape
+        shape, blowup = self.shape, self.params.log_blowup
         return deep.make_plan(
-            shape.all_columns, shape.all_offsets, shape.log_size, self.params.log_blowup
+            shape.all_columns, shape.all_offsets, shape.log_size, blowup, self.groups
+        )
+
+    def description(self) -> Any:
+        """All that compiled code depends on, with a ``repr`` that is the same in every process.
+
+        The constraint functions enter as the instructions of the check at one point.
+        """
+        rules = point_program(self.air, self.shape, PointConfig())
+        air, shape = self.air, self.shape
+        return (
+            air.name,
+            [(c.name, c.columns, c.preprocessed_names) for c in air.components],
+            [(r.name, r.arity) for r in air.relations],
+            air.public_values,
+            (rules.inputs, rules.constants, rules.code.tolist()),
+            (shape.log_sizes, shape.columns, shape.offsets, shape.n_constraints),
+            self.params,
+            self.max_words,
         )
 
     def stages(self) -> dict[str, str]:
@@ -107,35 +157,68 @@ class Tables(NamedTuple):
     last: Any
 
 
-@lru_cache(maxsize=8)
-def tables(program: Program) -> Tables:
-    """The tables of a program, on the default device."""
-    shape, blowup = program.shape, program.params.log_blowup
-    sizes = sorted({k for tree in shape.all_columns for k in tree})
+class TableSizes(NamedTuple):
+    """Log sizes of the tables of a program, ascending; see ``Tables``."""
+
+    forward: tuple[int, ...]
+    inverse: tuple[int, ...]
+    order: tuple[int, ...]
+    back: tuple[int, ...]
+    domain: int
+    last: int
+
+
+def table_sizes(shape: ProofShape, params: ProofParams) -> TableSizes:
+    """The tables that proofs of a shape read."""
+    blowup, log_domain = params.log_blowup, shape.log_size + params.log_blowup
+    sizes = {k for tree in shape.all_columns for k in tree}
     extended = {k + blowup for k in sizes}
     if blowup > 1:
-        extended |= {k + 1 for k in shape.log_sizes}
-    x, y = deep.domain(program.log_domain)
-    folds = sum(program.params.fri_steps(shape.log_size))
-    shifted = set()
-    if any(len(mask) == 2 for tree in shape.offsets for mask in tree):
-        shifted = set(shape.log_sizes)
+        extended |= {k + 1 for k in sizes}
+    shifted = any(len(mask) == 2 for tree in shape.offsets for mask in tree)
+    return TableSizes(
+        forward=tuple(sorted(extended)),
+        inverse=tuple(sorted({*sizes, shape.log_size + 1, log_domain})),
+        order=tuple(k for k in sorted(sizes) if not fft_kernels.to_storage_fits(k)),
+        back=tuple(sorted(set(shape.log_sizes))) if shifted else (),
+        domain=log_domain,
+        last=log_domain - sum(params.fri_steps(shape.log_size)),
+    )
+
+
+def tables(program: Program) -> Tables:
+    """The tables of a program, on the default device."""
+    return _tables(table_sizes(program.shape, program.params))
+
+
+@lru_cache(maxsize=8)
+def _tables(sizes: TableSizes) -> Tables:
+    made = _made(sizes, points.multiples())
+    order = {k: jnp.asarray(circle.slot_to_row(k)) for k in sizes.order}
+    return made._replace(order=order, last=jnp.asarray(_line_table(sizes.last)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _made(sizes: TableSizes, small: Any) -> Tables:
+    """The tables that may be large."""
+    x, y = points.domain(sizes.domain, small)
     return Tables(
-        forward={k: fft.forward_twiddles(k) for k in sorted(extended)},
-        inverse={
-            k: fft.inverse_twiddles(k)
-            for k in sorted({*sizes, program.log_size + 1, program.log_domain})
-        },
-        order={
-            k: jnp.asarray(circle.slot_to_row(k))
-            for k in sizes
-            if not fft_kernels.to_storage_fits(k)
-        },
-        back={k: jnp.asarray(circle.shifted_slots(k, k + 1, -1)) for k in sorted(shifted)},
+        forward={k: points.forward_table(k, small) for k in sizes.forward},
+        inverse={k: points.inverse_table(k, small) for k in sizes.inverse},
+        order={},
+        back={k: points.slots_back(k) for k in sizes.back},
         x=x,
         y=y,
-        last=jnp.asarray(_line_table(program.log_domain - folds)),
+        last=None,
     )
+
+
+def abstract_tables(program: Program) -> Tables:
+    """The shapes of the tables of a program."""
+    sizes = table_sizes(program.shape, program.params)
+    made = jax.eval_shape(partial(_made, sizes), points.multiples())
+    order = {k: jax.ShapeDtypeStruct((1 << k,), np.int32) for k in sizes.order}
+    return made._replace(order=order, last=jax.ShapeDtypeStruct((1 << sizes.last,), np.uint32))
 
 
 def _line_table(log_line: int) -> np.ndarray:

@@ -51,7 +51,7 @@ class Messages(NamedTuple):
     """All that leaves the device: what the prover sends, and the challenges for its own check.
 
     uint32. ``roots`` ``[trees, 8]`` without tree 0; ``drawn`` per relation ``[2, 4]``; ``claims``
-    ``[n, 4]``; ``coefficient`` ``[4]``; ``point`` ``[2, 4]``; ``samples`` ``[n, 4]``; ``layers``
+    ``[n, 4]``; ``defect`` ``[4]``, 0 if the samples agree; ``samples`` ``[n, 4]``; ``layers``
     ``[layers, 8]`` roots; ``last`` ``[2^m, 4]``; ``nonce`` ``[2]``, low word first; ``positions``
     ``[q]`` as drawn; ``rows`` and ``cosets`` as of ``stages.open_queries``.
     """
@@ -59,8 +59,7 @@ class Messages(NamedTuple):
     roots: Array
     drawn: tuple[Array, ...]
     claims: Array
-    coefficient: Array
-    point: Array
+    defect: Array
     samples: Array
     layers: Array
     last: Array
@@ -133,12 +132,13 @@ def protocol(
     done("commit composition", trees[-1])
 
     # 4. Open every column out of the domain, at a point drawn after all commitments.
-    samples, point = stages.sample(p, t, trees, drawn[0])
+    samples, multiples = stages.sample(p, t, trees, drawn[0])
+    defect = stages.defect(p, samples, multiples, coefficient, inputs.public, elements, claims)
     done("evaluate out of domain", samples)
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree.
     drawn, transcript = transcript.mix_and_draw(samples.reshape(-1))
-    values = stages.quotients(p, t, trees, samples, point, drawn[0])
+    values = stages.quotients(p, t, trees, samples, multiples[0], drawn[0])
     done("DEEP quotients", values)
     layers, roots = [], []
     for index in range(len(p.params.fri_steps(p.log_size))):
@@ -166,8 +166,7 @@ def protocol(
         roots=jnp.stack([root_of(tree) for tree in trees[1:]]),
         drawn=tuple(relations),
         claims=claims,
-        coefficient=coefficient,
-        point=point,
+        defect=defect,
         samples=samples,
         layers=jnp.stack(roots),
         last=last,

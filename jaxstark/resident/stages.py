@@ -28,7 +28,7 @@ from jaxstark.pallas.fri import api as fri_kernels
 from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.params import fri_packing
 from jaxstark.resident.program import Program, Tables
-from jaxstark.shape import INTERACTION, TRACE, size_groups
+from jaxstark.shape import INTERACTION, TRACE
 
 Array = Any
 stage = partial(jax.jit, static_argnums=0)
@@ -76,7 +76,7 @@ def _commit_rows(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
 @stage
 def commit_trace(p: Program, t: Tables, rows: Sequence[Array]) -> Committed:
     """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
-    return _commit_rows(p, t, commit.by_size(rows, p.shape.columns[TRACE]))
+    return _commit_rows(p, t, commit.by_size(rows, p.shape.columns[TRACE], p.groups[TRACE]))
 
 
 @stage
@@ -108,14 +108,14 @@ def commit_interaction(
             table, claimed = interaction_columns(*arguments)
         columns.append(table)
         claims.append(claimed)
-    groups = commit.by_size(columns, p.shape.columns[INTERACTION])
+    groups = commit.by_size(columns, p.shape.columns[INTERACTION], p.groups[INTERACTION])
     return _commit_rows(p, t, groups), jnp.stack(claims)
 
 
 def relation_elements(p: Program, drawn: Sequence[Array]) -> tuple[Array, ...]:
     """Per relation ``[z, 1, alpha, ..]``, uint32 ``[1 + arity, 4]``, of its draws ``[2, 4]``."""
     return tuple(
-        _elements(relation.arity, pair)
+        _elements(p, relation.arity, pair)
         for relation, pair in zip(p.air.relations, drawn, strict=True)
     )
 
@@ -154,7 +154,7 @@ def commit_composition(
             p.air,
             index,
             composition.locate(p.air, p.shape)[index],
-            tuple(domain.get(k) for domain in domains),
+            tuple(domain.get(k, ()) for domain in domains),
             t.back.get(k, jnp.zeros(2 << k, np.int32)),  # no mask reaches back
             powers[start : start + count],
             share,
@@ -164,17 +164,25 @@ def commit_composition(
         if constraints.fits(1 << k):
             quotient = constraints.component_quotient(*arguments, interpret=p.interpret)
         else:
-            quotient = composition.component_quotient(*arguments)
+            whole = tuple(jnp.concatenate(g) if g else None for g in arguments[3])
+            quotient = composition.component_quotient(*arguments[:3], whole, *arguments[4:])
         by_size[k] = m31.add(by_size[k], quotient) if k in by_size else quotient
         start += count
     coefficients = _interpolate(p, t, composition.lift_and_add(by_size))
-    return _commit(p, t, [composition.split(coefficients)])
+    halves = [composition.split(coefficients)]
+    return _commit(p, t, commit.by_size(halves, p.shape.all_columns[-1], p.groups[-1]))
 
 
-def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, Array]:
-    if p.params.log_blowup == 1:
-        return {log_size(c): e for c, e in zip(tree.coefficients, tree.evaluations, strict=True)}
-    return {log_size(c): _evaluate(p, t, c, log_size(c) + 1) for c in tree.coefficients}
+def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, tuple[Array, ...]]:
+    """The arrays of every size group, by its log size."""
+    out: dict[int, tuple[Array, ...]] = {}
+    for coefficients, committed in zip(tree.coefficients, tree.evaluations, strict=True):
+        k = log_size(coefficients)
+        extended = committed
+        if p.params.log_blowup > 1:
+            extended = _evaluate(p, t, coefficients, k + 1)
+        out[k] = (*out.get(k, ()), extended)
+    return out
 
 
 # Openings out of the domain.
@@ -184,7 +192,7 @@ def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, Arr
 def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> tuple[Array, Array]:
     """Sampled values uint32 ``[n_samples, 4]`` in wire order at the point of a draw ``[4]``.
 
-    Returns them with the point, uint32 ``[2, 4]``.
+    Returns them with the multiples of the point, uint32 ``[L, 2, 4]``.
     """
     del t
     multiples = oods_kernels.drawn_multiples(drawn, p.log_size, interpret=p.interpret)
@@ -192,8 +200,8 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
     values, places = [], {}
     total, shape = 0, p.shape
     for index, tree in enumerate(trees):
-        sizes, offsets = shape.all_columns[index], shape.all_offsets[index]
-        for (k, members), polys in zip(size_groups(sizes), tree.coefficients, strict=True):
+        offsets = shape.all_offsets[index]
+        for (k, members), polys in zip(p.groups[index], tree.coefficients, strict=True):
             chosen = [(0, tuple(range(len(members))))]
             if back := tuple(row for row, c in enumerate(members) if len(offsets[c]) == 2):
                 chosen.append((1, back))
@@ -209,7 +217,7 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
         for column, mask in enumerate(masks)
         for i in range(len(mask))
     ]
-    return jnp.concatenate(values)[np.array(order)], multiples[0, 0]
+    return jnp.concatenate(values)[np.array(order)], multiples[0]
 
 
 def _evaluate_at(p: Program, polys: Array, factors: Array, rows: tuple[int, ...]) -> Array:
@@ -217,6 +225,31 @@ def _evaluate_at(p: Program, polys: Array, factors: Array, rows: tuple[int, ...]
     if oods_kernels.fits(log_size(polys)):
         return oods_kernels.evaluate_at(polys, factors, rows=rows, interpret=p.interpret)[0].T
     return oods.evaluate_at_factors(polys[np.array(rows)], factors)[0].T
+
+
+@stage
+def defect(
+    p: Program,
+    samples: Array,
+    multiples: Array,
+    coefficient: Array,
+    public: dict[str, Array],
+    elements: Sequence[Array],
+    claims: Array,
+) -> Array:
+    """What the sampled constraints lack to the sampled composition: 0, uint32 ``[4]``."""
+    vanishing = multiples[-1, 0]  # pi^(L-1) of the point's x
+    return constraints.defect(
+        p.air,
+        p.shape,
+        samples,
+        vanishing,
+        coefficient,
+        public,
+        elements,
+        claims,
+        interpret=p.interpret,
+    )
 
 
 # Low degree.
@@ -280,7 +313,7 @@ def open_queries(
 ) -> tuple[Any, Any]:
     """Rows and paths of every tree and FRI layer at the drawn positions, uint32 ``[q]``.
 
-    Returns per tree ``(values [c, q] per size group, siblings [height, 8, q])``, or None, and per
+    Returns per tree ``(values [c, q] per array, siblings [height, 8, q])``, or None, and per
     layer ``(values [4, q, 2^step], siblings [levels, 8, q])`` from the top of the coset upward.
     """
     positions = positions.astype(np.int32)

@@ -257,7 +257,7 @@ def test_misuse_is_refused(arguments, message):
         api.absorb(**arguments)
 
 
-@pytest.mark.parametrize("logs", [[9, 8], [8, 8], [0, 8], []])
+@pytest.mark.parametrize("logs", [[9, 8], [8, 9, 8], [0, 8], []])
 def test_groups_out_of_order_are_refused(logs):
     with pytest.raises(ValueError, match="log sizes of groups: expected ascending"):
         api.leaves([words(2, 1 << log) for log in logs])

@@ -258,10 +258,12 @@ def test_kernel_passes_honest_samples(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["obelysk", "wide_fibonacci"])
-def test_kernel_computes_the_difference_of_large_airs(name):
-    """Also more samples than one run of vectors copies."""
-    case = random_case(*((wide_fibonacci(300), (6,)) if name == "wide_fibonacci" else AIRS[name]))
+@pytest.mark.parametrize(
+    ("air", "sizes"), [(VM, VM_SIZES), (wide_fibonacci(300), (6,))], ids=["obelysk", "wide"]
+)
+def test_kernel_computes_the_difference_of_large_airs(air, sizes):
+    """Also with more samples than one run of vectors copies."""
+    case = random_case(air, sizes)
     assert on_device(case, PointConfig()) == expected(case)
 
 

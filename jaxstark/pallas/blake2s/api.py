@@ -88,7 +88,8 @@ def leaves(
     """Leaf digests of columns of several sizes, uint32 ``[8, n]``.
 
     Args:
-      groups: uint32 ``[c, 2^k]`` per size in ascending size, in storage order.
+      groups: uint32 ``[c, 2^k]`` in ascending size, in storage order. Columns of one size may
+        come as several consecutive groups.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
@@ -120,20 +121,25 @@ def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret:
     state: Array | None = None
     pending: list[Array] = []  # words of a block that is not full yet
     offset = 0
-    for i, group in enumerate(groups):
+    for width in sorted({group.shape[1] for group in groups}):
         # Sizes below 128 rows are lifted to 128 first, which changes no leaf.
-        log_size = max(group.shape[1], LANES).bit_length() - 1
-        final = i == len(groups) - 1
-        arrays = [lift(a, log_size) if a.shape[1] < 1 << log_size else a for a in pending]
-        arrays.append(lift(group, log_size) if group.shape[1] < 1 << log_size else group)
+        log_size = max(width, LANES).bit_length() - 1
+        final = width == size
+        arrays = [*pending, *(group for group in groups if group.shape[1] == width)]
+        arrays = [lift(a, log_size) if a.shape[1] < 1 << log_size else a for a in arrays]
         count = sum(a.shape[0] for a in arrays)
         rest = 0 if final else count % BLOCK_WORDS
         if count == rest:
             pending = arrays
             continue
-        rows = group.shape[0]
-        words = [Words(j, 0, a.shape[0]) for j, a in enumerate(arrays[:-1])]
-        words.append(Words(len(arrays) - 1, 0, rows - rest))
+        words, pending, left = [], [], count - rest
+        for j, array in enumerate(arrays):
+            used = min(array.shape[0], left)
+            left -= used
+            if used:
+                words.append(Words(j, 0, used))
+            if used < array.shape[0]:
+                pending.append(array[used:])
         if state is not None and state.shape[1] < 1 << log_size:
             state = lift(state, log_size)
         step = _Last(tuple(arrays), {"state": state, "words": tuple(words), "offset": offset})
@@ -141,7 +147,6 @@ def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret:
             return step
         state = absorb(step.arrays, **step.options, final=False, config=config, interpret=interpret)
         offset += 4 * (count - rest)
-        pending = [arrays[-1][rows - rest :]] if rest else []
     raise AssertionError("the last group ends the messages")
 
 
@@ -283,8 +288,7 @@ def _check_groups(groups: Sequence[Array]) -> list[int]:
         if not good or group.dtype != np.uint32:
             raise ValueError(f"group: expected uint32 [columns, 2^k], got {group.dtype} {shape}")
         sizes.append(shape[1].bit_length() - 1)
-    ascending = all(a < b for a, b in zip(sizes, sizes[1:], strict=False))
-    if not sizes or not ascending or (sizes[1:] and not sizes[0]):
+    if not sizes or sizes != sorted(sizes) or (len(set(sizes)) > 1 and not sizes[0]):
         raise ValueError(
             f"log sizes of groups: expected ascending ones, above 0 if there are several, "
             f"got {sizes}"

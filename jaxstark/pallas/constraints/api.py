@@ -21,8 +21,8 @@ from jaxstark.air.definition import Air
 from jaxstark.fields import m31, qm31
 from jaxstark.pallas.constraints import logup, point, quotient
 from jaxstark.pallas.constraints.config import InteractionConfig, PointConfig, QuotientConfig
-from jaxstark.pallas.constraints.point_program import program
-from jaxstark.pallas.constraints.reads import Reads, reads
+from jaxstark.pallas.constraints.point_program import program as point_program
+from jaxstark.pallas.constraints.reads import Reads, locate, reads
 from jaxstark.pallas.launch import LANES
 from jaxstark.shape import ProofShape
 
@@ -39,7 +39,7 @@ def component_quotient(
     air: Air,
     index: int,
     where: Any,
-    groups: Sequence[Array | None],
+    groups: Sequence[Any],
     back: Array,
     powers: Array,
     share: Array,
@@ -56,7 +56,8 @@ def component_quotient(
       index: of the component, which has ``2^k`` rows, at least 128.
       where: rows of its columns in the groups, from ``jaxstark.composition.locate``.
       groups: per tree, the evaluations of the size group of its log size k, uint32
-        ``[columns, 2^(k+1)]`` in storage order; only those that the component reads matter.
+        ``[columns, 2^(k+1)]`` in storage order, or a tuple of such arrays whose rows are numbered
+        through; only those that the component reads matter.
       back: slots one row back: ``circle.shifted_slots(k, k + 1, -1)``.
       powers: its powers of the composition coefficient, uint32 ``[constraints, 4]``.
       share: claimed sum divided by the number of rows, uint32 ``[4]``; read if it has lookups.
@@ -69,7 +70,8 @@ def component_quotient(
     """
     comp, info = air.components[index], air.info.components[index]
     read = reads(air, index, rules=True)
-    size = _columns("trace group", groups[1], 2 * LANES)
+    parts = [group if isinstance(group, list | tuple) else (group,) for group in groups]
+    size = _columns("trace group", parts[1][0], 2 * LANES)
     if not info.constraints:
         return jnp.zeros((qm31.DEGREE, size), jnp.uint32)
     powers, back = jnp.asarray(powers), jnp.asarray(back)
@@ -79,20 +81,21 @@ def component_quotient(
     # XLA moves the slots whose order in a block changes, those of the first and the last one.
     lanes = config.lanes(size)
     moved = back if config.gather else jnp.concatenate([back[:lanes], back[-lanes:]])
-    arrays: dict[Any, Array] = {"trace": groups[1], "powers": powers}
+    arrays: dict[Any, Any] = {"trace": tuple(parts[1]), "powers": powers}
     if set(comp.preprocessed_names) & read.current:
-        arrays["fixed"] = groups[0]
+        arrays["fixed"] = tuple(parts[0])
     rows = [r for n, r in zip(comp.columns, where.trace, strict=True) if n in read.previous]
     if rows:
-        arrays["back"] = _take(groups[1], rows, moved)
+        arrays["back"] = _take(parts[1], rows, moved)
     if info.n_entries:
         share = jnp.asarray(share)
         _check("share", share, (qm31.DEGREE,))
-        arrays["interaction"], arrays["share"] = groups[2], share
-    for name in {"fixed", "interaction"} & set(arrays):
-        _columns(f"{name} group", arrays[name], 2 * LANES, size)
+        arrays["interaction"], arrays["share"] = tuple(parts[2]), share
+    for name in {"fixed", "trace", "interaction"} & set(arrays):
+        for part in arrays[name]:
+            _columns(f"{name} group", part, 2 * LANES, size)
     if info.n_entries:
-        arrays["sums"] = _take(groups[2], where.interaction[-qm31.DEGREE :], moved)
+        arrays["sums"] = _take(parts[2], where.interaction[-qm31.DEGREE :], moved)
     arrays |= _scalars(air, info, read, public, elements)
     return quotient.quotient(
         air, index, read, where, arrays, size, config=config, interpret=interpret
@@ -189,7 +192,7 @@ def defect(
 
     Raises ``ValueError`` for other shapes and types, and for an AIR too large for a block.
     """
-    code = program(air, shape, config)
+    code = point_program(air, shape, config)
     given: dict[Any, tuple[str, Array]] = {
         "samples": ("samples", samples),
         "claims": ("claims", claims),
@@ -231,9 +234,10 @@ def _scalars(air: Air, info: Any, read: Reads, public: Any, elements: Any) -> di
     return out
 
 
-def _take(group: Array, rows: Sequence[int], order: Array) -> Array:
+def _take(parts: Sequence[Array], rows: Sequence[int], order: Array) -> Array:
     """Rows of a group in another order of slots: lanes of a kernel cannot gather."""
-    picked = [jnp.take(group[row], order, unique_indices=True, mode="clip") for row in rows]
+    found = [locate(parts, row) for row in rows]
+    picked = [jnp.take(part[row], order, unique_indices=True, mode="clip") for part, row in found]
     return jnp.stack(picked)
 
 

@@ -23,7 +23,7 @@ from jaxstark.pallas import launch
 from jaxstark.pallas.constraints import evaluation
 from jaxstark.pallas.constraints.config import QuotientConfig
 from jaxstark.pallas.constraints.evaluation import Fraction, Masks, Scalars
-from jaxstark.pallas.constraints.reads import Reads
+from jaxstark.pallas.constraints.reads import Reads, locate
 
 Array = Any
 Ref = Any
@@ -37,7 +37,7 @@ def quotient(
     index: int,
     reads: Reads,
     where: Any,
-    arrays: Mapping[Any, Array],
+    arrays: Mapping[Any, Any],
     size: int,
     *,
     config: QuotientConfig,
@@ -45,19 +45,20 @@ def quotient(
 ) -> Array:
     """The composition quotient, uint32 ``[4, size]``.
 
-    ``arrays``: ``fixed``, ``trace`` and ``interaction``, the size groups; ``back`` and ``sums``,
-    the columns of ``reads.previous`` (in the order of declaration) and the last secure column,
-    one row back; ``powers``, ``share``; the public vectors as ``("public", name)`` and the
-    elements as ``("element", relation index)``. Those that are not read may be missing.
+    ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``back``
+    and ``sums``, the columns of ``reads.previous`` (in the order of declaration) and the last
+    secure column, one row back; ``powers``, ``share``; the public vectors as ``("public", name)``
+    and the elements as ``("element", relation index)``. Those that are not read may be missing.
     """
     lanes = config.lanes(size)
     comp, info = air.components[index], air.info.components[index]
     names = tuple(arrays)
+    inputs, structure = jax.tree.flatten(tuple(arrays.values()))
     last = info.n_batches - 1
     moves = "back" in arrays or "sums" in arrays
 
     def body(point: Any, *refs: Ref) -> None:
-        memory = dict(zip(names, refs[:-1], strict=True))
+        memory = dict(zip(names, jax.tree.unflatten(structure, refs[:-1]), strict=True))
         out = refs[-1]
         place = _Place(point[0], size, lanes, config.gather or not moves)
         here = place.here
@@ -89,7 +90,7 @@ def quotient(
         def on_batch(batch: Sequence[Fraction]) -> None:
             nonlocal totals, batches, before
             rows = where.interaction[4 * batches :][:4]
-            now = QM31(*(launch.load(memory["interaction"], row, here) for row in rows))
+            now = QM31(*(_load(memory["interaction"], row, here) for row in rows))
             step = now if before is None else qm31.sub(now, before)
             if batches == last:
                 # The running sum goes on from its own value one row back, less an equal share.
@@ -124,7 +125,7 @@ def quotient(
     out = jax.ShapeDtypeStruct((qm31.DEGREE, size), np.uint32)
     # Nothing is read back that was written: no barriers.
     run = launch.launch(body, out, grid=(size // lanes,), barriers=False, interpret=interpret)
-    return run(*arrays.values())
+    return run(*inputs)
 
 
 def _quotient_row(
@@ -138,7 +139,7 @@ def _quotient_row(
     ):
         for name, row in zip(columns, rows, strict=True):
             read = name in reads.current
-            current[name] = partial(launch.load, memory[group], row, place.here) if read else None
+            current[name] = partial(_load, memory[group], row, place.here) if read else None
     found = [
         (name, row)
         for name, row in zip(comp.columns, where.trace, strict=True)
@@ -175,19 +176,25 @@ class _Place:
             number = _reversed_bits(number, self._blocks.bit_length() - 1)
         return pl.ds(number * self._lanes, self._lanes)
 
-    def load_back(self, group: Ref, row: int, moved: Ref, i: int) -> Array:
+    def load_back(self, group: Sequence[Ref], row: int, moved: Ref, i: int) -> Array:
         """Row ``row`` of a group one row back; row ``i`` of ``moved`` is what XLA moved of it."""
         if self._in_order:
             return launch.load(moved, i, self.here)
         first, last = (
             launch.load(moved, i, pl.ds(end * self._lanes, self._lanes)) for end in range(2)
         )
-        even = launch.load(group, row, self._before)
+        even = _load(group, row, self._before)
         even = jnp.where(self._number == 0, first, even)
-        odd = launch.load(group, row, self._behind)
+        odd = _load(group, row, self._behind)
         odd = jnp.where(self._number == np.int32(self._blocks - 1), last, odd)
         parity = launch.lane_numbers(self._lanes) & np.uint32(1)
         return jnp.where(parity == np.uint32(0), even, odd)
+
+
+def _load(group: Sequence[Ref], row: int, here: Any) -> Array:
+    """A vector of a row of a size group, whose rows are numbered through its arrays."""
+    part, row = locate(group, row)
+    return launch.load(part, row, here)
 
 
 def _reversed_bits(number: Any, bits: int) -> Any:

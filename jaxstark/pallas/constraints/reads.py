@@ -56,6 +56,15 @@ def _reads(value: Any) -> frozenset[tuple[str, int]]:
     return value.reads if isinstance(value, Symbol) else frozenset()
 
 
+def locate(parts: Sequence[Any], row: int) -> tuple[Any, int]:
+    """The array that has a row, and the row in it; rows are numbered through the arrays."""
+    for part in parts:
+        if row < part.shape[0]:
+            return part, row
+        row -= part.shape[0]
+    raise ValueError(f"row: expected one of {sum(p.shape[0] for p in parts)}, got a larger one")
+
+
 @lru_cache(maxsize=256)
 def reads(air: Air, index: int, *, rules: bool) -> Reads:
     """What the lookups of component ``index`` read, and with ``rules`` its other constraints."""

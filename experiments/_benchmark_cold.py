@@ -1,0 +1,148 @@
+"""First proofs: a fresh process from its start to its first proof, as its parent sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import _record
+import _script
+from _benchmark_measure import PARAMS, insecure
+
+CHILD_SECONDS = 1800
+# Seconds from process start to a proof of 2^20 rows with stwo-96, by what the cache holds.
+TARGETS = {"empty": 30.0, "filled": 8.0}
+
+
+class Refused(ValueError):
+    """The child process cannot prove as it was told to; its sentence says why."""
+
+
+def rows(
+    script: str, log_size: int, params: str, transcript: str, implementation: str | None
+) -> Iterator[dict[str, Any]]:
+    """Two rows: without any compiled program, and with those that the first process left.
+
+    Raises ``Refused`` for what the device cannot run, and ``ProvingError`` if the proof failed.
+    """
+    with tempfile.TemporaryDirectory() as cache:
+        for state in TARGETS:
+            yield _child(script, cache, state, log_size, params, transcript, implementation)
+
+
+def _child(
+    script: str,
+    cache: str,
+    state: str,
+    log_size: int,
+    params: str,
+    transcript: str,
+    implementation: str | None,
+) -> dict[str, Any]:
+    from jaxstark import ProvingError
+
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    environment["CUDA_CACHE_PATH"] = str(Path(cache) / "driver")  # the driver compiles, too
+    started = time.time()
+    command = [
+        *(sys.executable, script, f"--jax_cache={cache}", f"--cold_started={started!r}"),
+        f"--cold_child={log_size},{params},{transcript}",
+        *([f"--implementation={implementation}"] if implementation else []),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=CHILD_SECONDS,
+    )
+    if done.returncode != _script.OK:
+        message = (done.stderr.strip().splitlines() or ["no message"])[-1].removeprefix("error: ")
+        if done.returncode == _script.USAGE:
+            raise Refused(message)
+        raise ProvingError(f"first proof in a fresh process: {message}")
+    row = json.loads(done.stdout.splitlines()[-1])
+    target = None
+    if (log_size, params, row["platform"]) == (20, "stwo-96", "gpu"):
+        bound = TARGETS[state]
+        target = {"seconds": bound, "met": row["seconds"]["to_proof"] <= bound}
+    return row | {"cache": state, "target": target}
+
+
+def child(
+    log_size: int, name: str, transcript: str, implementation: str | None, started: float
+) -> dict[str, Any]:
+    """In the fresh process: the row of a first proof, and what it ran on under ``environment``."""
+    entered = time.time()
+    import jax
+
+    import jaxstark
+    from jaxstark import Trace
+    from jaxstark.air.legacy26 import COLUMNS, legacy26, legacy26_columns
+    from jaxstark.implementation import choose
+
+    jax.devices()
+    there = time.time()
+    import jax.numpy as jnp
+    import numpy as np
+
+    params, air = PARAMS[name], legacy26()
+    columns = legacy26_columns(log_size)["steps"]
+    table = jax.block_until_ready(jnp.asarray(np.stack([columns[c] for c in COLUMNS])))
+    trace = Trace(air, {"steps": table})
+    made = time.time()
+    options: dict[str, Any] = {
+        "params": params,
+        "insecure": insecure(params),
+        "implementation": implementation,
+        "transcript": transcript,
+    }
+    proof = jaxstark.prove(trace, **options)
+    proved = time.time()
+    jaxstark.prove(trace, **options)
+    second = time.time() - proved
+    key = air.setup((log_size,), params)
+    verify = _script.timed_verify(proof, key, {}, insecure=insecure(params))
+    record = proof.provenance
+    stages = {} if record is None else dict(record.stages)
+    shape = air.shape((log_size,))
+    return {
+        "section": "cold",
+        "status": "measured",
+        "verified": True,
+        "workload": "legacy26",
+        "log_size": log_size,
+        "trace_of": "example",
+        "params": name,
+        "params_values": _script.params_row(params),
+        "insecure": insecure(params),
+        "sound_air": False,
+        "security": _script.security_row(params.security(shape)),
+        "transcript": transcript,
+        "source": "device",
+        "platform": jax.default_backend(),
+        "implementation": choose(implementation, transcript),
+        "device": None if record is None else record.device,
+        "provenance": stages,
+        "sha256": sha256(proof.to_bytes()).hexdigest(),
+        "bytes": len(proof.to_bytes()),
+        "seconds": {
+            "to_proof": round(proved - started, 4),
+            "start": round(entered - started, 4),
+            "device": round(there - entered, 4),
+            "trace": round(made - there, 4),
+            "proof": round(proved - made, 4),
+            "second": round(second, 4),
+            "verify": round(verify, 4),
+        },
+        "environment": _record.environment(),
+    }

@@ -1,0 +1,77 @@
+"""Compiled proofs on disk: a new process proves without tracing, lowering or compiling.
+
+JAX's own compilation cache spares compiling alone; tracing and lowering a proof take longer than
+reading it back. A file holds one program as compiled for one kind of device, and its name is a
+hash of everything that it depends on. Files are machine code that is run: they belong into a folder
+that nobody else can write, and are made readable by the owner only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+
+from jaxstark.proof import write_atomically
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+SUFFIX = ".jaxstark"
+
+
+def load_or_compile(
+    folder: str | os.PathLike[str], what: Any, lower: Callable[[], tuple[Any, Any]]
+) -> tuple[Callable[..., Any], Any]:
+    """A compiled program and what belongs to it, from the folder or made and stored there.
+
+    Args:
+      folder: made if it is missing.
+      what: tells programs apart by its ``repr``, which must name every static argument.
+      lower: returns the lowered program (``jax.stages.Lowered``) and a picklable value.
+
+    A file that cannot be read, for whatever reason, is compiled and written again.
+    """
+    path = Path(folder) / (key_of(what) + SUFFIX)
+    if path.exists():
+        try:
+            serialized, extra = pickle.loads(path.read_bytes())
+            return serialize_executable.deserialize_and_load(*serialized), extra
+        except Exception:  # noqa: BLE001 - cut short, or made by a build that the key cannot tell
+            path.unlink(missing_ok=True)
+    lowered, extra = lower()
+    compiled = lowered.compile()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(path, pickle.dumps((serialize_executable.serialize(compiled), extra)))
+    path.chmod(0o600)
+    return compiled, extra
+
+
+def key_of(what: Any) -> str:
+    """Hash of a program's description, this code, the versions below it, device and options."""
+    device = jax.devices()[0]
+    parts = (
+        repr(what),
+        code_hash(),
+        jax.__version__,
+        jax.lib.__version__,
+        device.device_kind,
+        getattr(device.client, "platform_version", ""),
+        os.environ.get("XLA_FLAGS", ""),
+    )
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:40]
+
+
+@cache
+def code_hash() -> str:
+    """Hash of the sources of this package."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(str(path.relative_to(_PACKAGE)).encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -63,7 +63,13 @@ def prove_batch(
             shape = group[0].air.shape(group[0].log_sizes, group[0].public_values)
             check_params(group[0].air, shape, params)
             require_secure(params, shape, None, insecure)
-            expected = setup(group[0].air, group[0].log_sizes, params, profile=profile)
+            expected = setup(
+                group[0].air,
+                group[0].log_sizes,
+                params,
+                profile=profile,
+                implementation=chosen,
+            )
             if key is not None and key != expected:
                 raise ValueError(f"key: expected the key of these traces, {expected}, got {key}")
         if chosen == "xla":

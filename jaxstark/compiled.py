@@ -87,7 +87,7 @@ def compile_prover(
     check_params(air, shape, params)
     require_secure(params, shape, None, insecure)
     chosen = choose(implementation, transcript)
-    key = setup(air, shape.log_sizes, params, profile=profile)
+    key = setup(air, shape.log_sizes, params, profile=profile, implementation=chosen)
     lengths = {n: 1 if length is None else length for n, length in air.public_values}
     blank = Trace(
         air,

@@ -72,7 +72,7 @@ def prove(
     check_params(trace.air, shape, params)
     require_secure(params, shape, None, insecure)
     chosen = choose(implementation, transcript)
-    expected = setup(trace.air, trace.log_sizes, params, profile=profile)
+    expected = setup(trace.air, trace.log_sizes, params, profile=profile, implementation=chosen)
     if key is not None and key != expected:
         raise ValueError(f"key: expected the key of this trace, {expected}, got {key}")
     if chosen == "mosaic_gpu":

@@ -18,6 +18,7 @@ from jaxstark.air.definition import Air
 from jaxstark.air.planning import check_params
 from jaxstark.commit import Committed, commit_rows
 from jaxstark.fields import m31
+from jaxstark.implementation import choose
 from jaxstark.key import VerifyingKey
 from jaxstark.params import ProofParams
 from jaxstark.profile import get_profile
@@ -34,25 +35,34 @@ class Preprocessed(NamedTuple):
 
 
 def setup(
-    air: Air, log_sizes: Sequence[int], params: ProofParams, *, profile: str = DEFAULT_PROFILE
+    air: Air,
+    log_sizes: Sequence[int],
+    params: ProofParams,
+    *,
+    profile: str = DEFAULT_PROFILE,
+    implementation: str | None = None,
 ) -> VerifyingKey:
     """The verifying key of an AIR for these component sizes and parameters.
 
-    Needs no trace and no secret: anyone who knows the AIR derives the same key. Raises
-    ``ValueError`` for sizes or parameters that cannot be proved.
+    Needs no trace and no secret: anyone who knows the AIR derives the same key, whatever the
+    ``implementation``, which is chosen as in ``prove``. Raises ``ValueError`` for sizes or
+    parameters that cannot be proved.
     """
     suite = get_profile(profile).suite.name
     if suite != "blake2s":
         raise ValueError(f"profile {profile}: expected one with the blake2s suite, got {suite}")
     shape = air.shape(log_sizes)
     check_params(air, shape, params)
-    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup)
+    chosen = choose(implementation, "host")
+    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup, chosen)
     root = merkle.root_bytes(fixed.committed.tree)
     return VerifyingKey(profile, air.name, tuple(log_sizes), root, params, air)
 
 
 @lru_cache(maxsize=8)
-def preprocessed(air: Air, log_sizes: tuple[int, ...], log_blowup: int) -> Preprocessed:
+def preprocessed(
+    air: Air, log_sizes: tuple[int, ...], log_blowup: int, implementation: str = "xla"
+) -> Preprocessed:
     """The committed preprocessed columns; kept for the next proof of the same shape."""
     sizes: dict[str, int] = {}
     for comp, k in zip(air.components, log_sizes, strict=True):
@@ -66,6 +76,10 @@ def preprocessed(air: Air, log_sizes: tuple[int, ...], log_blowup: int) -> Prepr
         jnp.stack([columns[names[i]] for i in group])
         for _, group in size_groups(tuple(sizes[name] for name in names))
     ]
+    if groups and implementation == "mosaic_gpu":
+        from jaxstark import resident
+
+        return Preprocessed(resident.commit_fixed(air, log_sizes, groups, log_blowup), columns)
     return Preprocessed(commit_rows(groups, log_blowup), columns)
 
 

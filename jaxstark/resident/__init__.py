@@ -4,7 +4,7 @@
 it runs, ``record`` its messages and the proof made of them. ``jaxstark.prover`` chooses it.
 """
 
-from jaxstark.resident.driver import load, prove
+from jaxstark.resident.driver import commit_fixed, load, prove
 from jaxstark.resident.program import Program
 
-__all__ = ["Program", "load", "prove"]
+__all__ = ["Program", "commit_fixed", "load", "prove"]

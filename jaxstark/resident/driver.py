@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from jaxstark.air.definition import Air
 from jaxstark.channel import Blake2sChannel
+from jaxstark.commit import Committed
 from jaxstark.implementation import Clock, provenance
 from jaxstark.inputs import bound_channel, explain, read_by_constraints
 from jaxstark.inputs import tables as device_tables
 from jaxstark.key import VerifyingKey
 from jaxstark.pallas.hashes import DeviceHashes
+from jaxstark.params import ProofParams
 from jaxstark.proof import Proof, StarkProof
-from jaxstark.resident import executables
+from jaxstark.resident import executables, stages
 from jaxstark.resident.program import Program, tables
 from jaxstark.resident.protocol import (
     Inputs,
@@ -80,9 +83,17 @@ def prove(
     return proof
 
 
+def commit_fixed(
+    air: Air, log_sizes: Sequence[int], groups: Sequence[Any], log_blowup: int
+) -> Committed:
+    """Tree 0 over size groups of preprocessed columns in row order."""
+    program = Program(air.structure, air.shape(log_sizes), ProofParams(0, log_blowup, 1))
+    return stages.commit_fixed(program, tables(program), groups)
+
+
 def inputs_of(trace: Trace, key: VerifyingKey) -> Inputs:
     """The arrays of a trace and of its tree 0, on the device."""
-    fixed = preprocessed(trace.air, key.log_sizes, key.params.log_blowup)
+    fixed = preprocessed(trace.air, key.log_sizes, key.params.log_blowup, "mosaic_gpu")
     public = read_by_constraints(trace)
     return Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
 

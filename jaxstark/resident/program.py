@@ -26,7 +26,7 @@ from jaxstark.resident import points
 from jaxstark.shape import INTERACTION, TRACE, ProofShape, parts, size_groups
 
 # Indices of words are int32.
-MAX_WORDS = (1 << 31) - 1
+MAX_WORDS = int(np.iinfo(np.int32).max)
 Groups = tuple[tuple[int, tuple[int, ...]], ...]
 
 

@@ -74,6 +74,12 @@ def _commit_rows(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
 
 
 @stage
+def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
+    """Tree 0 over the preprocessed columns, by size in row order."""
+    return _commit_rows(p, t, groups)
+
+
+@stage
 def commit_trace(p: Program, t: Tables, rows: Sequence[Array]) -> Committed:
     """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
     return _commit_rows(p, t, commit.by_size(rows, p.shape.columns[TRACE], p.groups[TRACE]))

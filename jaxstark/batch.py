@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 from jaxstark.air.planning import check_params
@@ -11,6 +12,7 @@ from jaxstark.key import VerifyingKey
 from jaxstark.params import ProofParams, require_secure
 from jaxstark.proof import Proof
 from jaxstark.setup import DEFAULT_PROFILE, setup
+from jaxstark.shape import ProofShape
 from jaxstark.trace import Trace
 
 DEFAULT_BATCH = 8
@@ -51,44 +53,96 @@ def prove_batch(
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     require_secure(params, None, None, insecure)
     chosen = choose(implementation, "host")
+    if chosen == "xla":
+        return _one_by_one(traces, params, key, profile, insecure, batch)
+    return _together(traces, params, key, profile, insecure, batch)
+
+
+def _one_by_one(
+    traces: Iterable[Trace],
+    params: ProofParams,
+    key: VerifyingKey | None,
+    profile: str,
+    insecure: bool,
+    batch: int,
+) -> list[Proof]:
+    from jaxstark.prover import prove
+
+    proofs = []
+    for group, _, expected in _checked(traces, params, key, profile, insecure, "xla", batch):
+        for trace in group:
+            made = prove(
+                trace,
+                params=params,
+                key=expected,
+                profile=profile,
+                insecure=insecure,
+                implementation="xla",
+            )
+            proofs.append(made)
+    return proofs
+
+
+def _together(
+    traces: Iterable[Trace],
+    params: ProofParams,
+    key: VerifyingKey | None,
+    profile: str,
+    insecure: bool,
+    batch: int,
+) -> list[Proof]:
+    import jax
+
+    from jaxstark.resident import batch as resident
+
+    device = jax.config.jax_default_device
+
+    def start(group: list[Trace], shape: ProofShape, expected: VerifyingKey) -> resident.Started:
+        with jax.default_device(device):
+            return resident.start(group, shape, expected, batch)
+
     proofs: list[Proof] = []
-    pending = None
-    expected: VerifyingKey | None = None
+    pending: Future[resident.Started] | None = None
+    # Grinding is a loop that the runtime steps: starting a batch holds its thread until the search
+    # ends. Another thread meanwhile takes the next traces and finishes the batch before.
+    with ThreadPoolExecutor(1, "prove_batch") as worker:
+        for group, shape, expected in _checked(
+            traces, params, key, profile, insecure, "mosaic_gpu", batch
+        ):
+            started = worker.submit(start, group, shape, expected)
+            if pending is not None:
+                proofs += resident.finish(pending.result())
+            pending = started
+        if pending is not None:
+            proofs += resident.finish(pending.result())
+    return proofs
+
+
+def _checked(
+    traces: Iterable[Trace],
+    params: ProofParams,
+    key: VerifyingKey | None,
+    profile: str,
+    insecure: bool,
+    implementation: str,
+    batch: int,
+) -> Iterator[tuple[list[Trace], ProofShape, VerifyingKey]]:
+    """Groups of traces that fit each other, with their shape and verifying key."""
     first: Trace | None = None
     for group in _groups(traces, batch):
         for trace in group:
             _check(trace, first)
             first = first or trace
-        if expected is None:
-            shape = group[0].air.shape(group[0].log_sizes, group[0].public_values)
-            check_params(group[0].air, shape, params)
+        if first is group[0]:
+            shape = first.air.shape(first.log_sizes, first.public_values)
+            check_params(first.air, shape, params)
             require_secure(params, shape, None, insecure)
             expected = setup(
-                group[0].air,
-                group[0].log_sizes,
-                params,
-                profile=profile,
-                implementation=chosen,
+                first.air, first.log_sizes, params, profile=profile, implementation=implementation
             )
             if key is not None and key != expected:
                 raise ValueError(f"key: expected the key of these traces, {expected}, got {key}")
-        if chosen == "xla":
-            from jaxstark.prover import prove
-
-            options = {"params": params, "profile": profile, "insecure": insecure}
-            proofs += [prove(t, key=expected, implementation="xla", **options) for t in group]
-            continue
-        from jaxstark.resident import batch as resident_batch
-
-        started = resident_batch.start(group, shape, expected, batch)
-        if pending is not None:
-            proofs += resident_batch.finish(pending)
-        pending = started
-    if pending is not None:
-        from jaxstark.resident import batch as resident_batch
-
-        proofs += resident_batch.finish(pending)
-    return proofs
+        yield group, shape, expected
 
 
 def _groups(traces: Iterable[Trace], size: int) -> Iterator[list[Trace]]:

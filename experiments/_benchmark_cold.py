@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -106,9 +107,13 @@ def child(
         "implementation": implementation,
         "transcript": transcript,
     }
-    proof = jaxstark.prove(trace, **options)
+    prove = partial(jaxstark.prove, **options)
+    cached = _script.compiled_proofs(implementation, transcript)
+    if cached:
+        prove = jaxstark.compile(air.shape((log_size,)), **options, **cached)
+    proof = prove(trace)
     proved = time.time()
-    jaxstark.prove(trace, **options)
+    prove(trace)
     second = time.time() - proved
     key = air.setup((log_size,), params)
     verify = _script.timed_verify(proof, key, {}, insecure=insecure(params))

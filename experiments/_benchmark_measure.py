@@ -59,6 +59,7 @@ def compiled(case: Case, transcript: str, options: Options) -> tuple[Any, float]
         insecure=insecure(case.params),
         implementation=options.implementation,
         transcript=transcript,
+        **_script.compiled_proofs(options.implementation, transcript),
     )
     return prover, time.perf_counter() - start
 

@@ -200,6 +200,21 @@ def security_row(report: SecurityReport) -> dict[str, Any]:
     }
 
 
+def compiled_proofs(implementation: str | None, transcript: str) -> dict[str, Any]:
+    """Options of ``jaxstark.compile`` that keep whole compiled proofs beside JAX's own cache.
+
+    Empty where the cache is off, or where a proof is more than one program.
+    """
+    import jax
+
+    from jaxstark.implementation import choose
+
+    folder = jax.config.jax_compilation_cache_dir
+    if not folder or (choose(implementation, transcript), transcript) != ("mosaic_gpu", "device"):
+        return {}
+    return {"cache_dir": Path(folder) / "proofs"}
+
+
 def start() -> dict[str, Any]:
     """Compilation cache and environment, once all flags are known to be good."""
     return _record.start()

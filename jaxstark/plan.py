@@ -3,26 +3,30 @@
 Figures are models, documented where they are computed; measured times belong in benchmark
 records. The sizes are exact expectations over random queries (protocol sections 12 and 14).
 
-Resident design: coefficients, extended evaluations and digests of every tree stay on the device
-until the openings are gathered, as do the caller's columns. For a tree of column sizes k and
-height h (bytes): ``4 sum 2^k + 4 sum 2^(k+B) + 32 (2^(h+1) - 1)``.
-
 Time of a stage is ``max(bytes / bandwidth, compressions / hash_rate)``: a bound for a machine that
 overlaps both perfectly; field arithmetic, launches and host round trips are not counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from jaxstark.params import ProofParams, fri_packing
-from jaxstark.shape import PREPROCESSED, TRACE, ProofShape, size_groups
+from jaxstark.plan_memory import (
+    SECURE,
+    WORD,
+    WORDS_PER_BLOCK,
+    digests,
+    memory,
+    shrunk,
+    values,
+)
+from jaxstark.shape import TRACE, ProofShape, size_groups
 
-WORD, DIGEST, SECURE = 4, 32, 16  # bytes
-_WORDS_PER_BLOCK = 16  # a Blake2s compression takes 64 bytes
 _FFT_LAYERS_PER_PASS = 11  # with exchange through shared memory
 _CONFIG_WORDS = 5
+_DEFAULT_FRACTION, _LARGEST_FRACTION = 0.75, 0.95  # of the memory, that JAX takes
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,23 @@ class ProofSize:
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``plan`` found out; ``str(plan)`` is a table."""
+    """What ``plan`` found out; ``str(plan)`` is a table.
+
+    Attributes:
+      shape: the shape of a proof.
+      params: its parameters.
+      size: of a proof.
+      stages: in order; bytes are those of all proofs of a program, all else is of one proof.
+      batch: proofs that one program makes.
+      argument_bytes: of what is on the device before a program starts.
+    """
 
     shape: ProofShape
     params: ProofParams
     size: ProofSize
     stages: tuple[StagePlan, ...]
+    batch: int = 1
+    argument_bytes: int = 0
 
     @property
     def peak_bytes(self) -> int:
@@ -76,12 +91,62 @@ class Plan:
         times = [stage.seconds for stage in self.stages if stage.seconds is not None]
         return sum(times) if len(times) == len(self.stages) else None
 
+    @property
+    def title(self) -> str:
+        """What is proved, in a few words."""
+        several = f"{self.batch} proofs of " if self.batch > 1 else ""
+        columns = sum(map(len, self.shape.columns))
+        blowup = 1 << self.params.log_blowup
+        return f"{several}2^{self.shape.log_size} rows, {columns} columns, blow-up {blowup}"
+
+    def require(self, free_bytes: int, *, loaded: bool = False) -> None:
+        """``ValueError`` if more than the free bytes of a device is needed, with what would fit.
+
+        ``loaded``: the arguments are on the device already, and not among the free bytes.
+        """
+        needed = self.peak_bytes - (self.argument_bytes if loaded else 0)
+        if needed > free_bytes:
+            raise ValueError(
+                f"memory of the device: expected {_scaled(needed, 'B')} free for {self.title}, "
+                f"got {_scaled(free_bytes, 'B')}; {self.advice(free_bytes, loaded=loaded)}"
+            )
+
+    def advice(self, free_bytes: int, *, loaded: bool = False) -> str:
+        """What would fit into the free bytes of a device, where this does not."""
+        held = self.argument_bytes if loaded else 0
+        total = free_bytes + held
+
+        def fits(shape: ProofShape, params: ProofParams, batch: int) -> bool:
+            try:
+                return memory(shape, params, batch).peak_bytes <= total
+            except ValueError:  # too small for the parameters
+                return False
+
+        options = []
+        shape, params = self.shape, self.params
+        if batch := next((b for b in range(self.batch - 1, 0, -1) if fits(shape, params, b)), 0):
+            options.append(f"batch={batch}")
+        for blowup in range(params.log_blowup - 1, 0, -1):
+            if fits(shape, replace(params, log_blowup=blowup), self.batch):
+                options.append(f"blow-up {1 << blowup} with more queries")
+                break
+        for less in range(1, min(shape.log_sizes)):
+            if fits(shrunk(shape, less), params, self.batch):
+                options.append(f"2^{shape.log_size - less} rows")
+                break
+        if self.peak_bytes - held <= free_bytes * _LARGEST_FRACTION / _DEFAULT_FRACTION:
+            options.append(
+                f"environment variable XLA_PYTHON_CLIENT_MEM_FRACTION={_LARGEST_FRACTION}, if it "
+                f"is at its default of {_DEFAULT_FRACTION}"
+            )
+        options.append(f"a device with {_scaled(self.peak_bytes, 'B')} free")
+        return "this would fit: " + ", or ".join(options)
+
     def lines(self) -> list[str]:
         """A table for printing; all figures are estimates, rounded to three digits."""
         size, p = self.size, self.params
         out = [
-            f"plan: 2^{self.shape.log_size} rows, {sum(map(len, self.shape.columns))} columns, "
-            f"blow-up {1 << p.log_blowup}, {p.n_queries} queries, fold step {p.fold_step}",
+            f"plan: {self.title}, {p.n_queries} queries, fold step {p.fold_step}",
             f"proof: about {_scaled(size.total_bytes, 'B')}, {_scaled(size.total_felts, 'felts')}",
             f"{'stage':<22}{'peak':>10}{'moved':>10}{'hashes':>10}{'time':>10}",
         ]
@@ -108,8 +173,9 @@ def plan(
     bandwidth: float | None = None,
     hash_rate: float | None = None,
     hash_felts: int = 8,
+    batch: int = 1,
 ) -> Plan:
-    """Plan a proof.
+    """Plan a proof, or several in one program.
 
     Args:
       shape: its shape.
@@ -117,20 +183,26 @@ def plan(
       bandwidth: bytes per second that the device moves; with ``hash_rate`` it gives times.
       hash_rate: Blake2s compressions per second.
       hash_felts: felts per digest in the size: 8 for Blake2s, 1 for Poseidon252.
+      batch: proofs that one program makes, as by ``prove_batch``. The traces of the next program
+        are on the device meanwhile.
 
     Raises ``ValueError`` if the shape is too small for the parameters or a rate is not positive.
     """
     for name, rate in (("bandwidth", bandwidth), ("hash_rate", hash_rate)):
         if rate is not None and not rate > 0:
             raise ValueError(f"{name}: expected a positive number, got {rate!r}")
+    if type(batch) is not int or batch < 1:
+        raise ValueError(f"batch: expected an int of at least 1, got {batch!r}")
+    found = memory(shape, params, batch)
     stages = []
-    for stage in _stages(shape, params):
+    for stage in _stages(shape, params, found.peaks):
         seconds = None
         if bandwidth is not None and hash_rate is not None:
             seconds = max(stage.moved_bytes / bandwidth, stage.compressions / hash_rate)
         fields = (stage.name, stage.peak_bytes, stage.moved_bytes, stage.compressions)
         stages.append(StagePlan(*fields, seconds))
-    return Plan(shape, params, proof_size(shape, params, hash_felts), tuple(stages))
+    size = proof_size(shape, params, hash_felts)
+    return Plan(shape, params, size, tuple(stages), batch, found.argument_bytes)
 
 
 def tree_compressions(columns: Sequence[int], log_blowup: int) -> int:
@@ -144,11 +216,11 @@ def tree_compressions(columns: Sequence[int], log_blowup: int) -> int:
         return 0
     height, words, total = max(columns) + log_blowup, 0, 0
     n_words = len(columns)
-    last_block = (n_words - 1) // _WORDS_PER_BLOCK
+    last_block = (n_words - 1) // WORDS_PER_BLOCK
     for log_size, group in size_groups(tuple(columns)):
-        done = min(words // _WORDS_PER_BLOCK, last_block)
+        done = min(words // WORDS_PER_BLOCK, last_block)
         words += len(group)
-        total += (min(words // _WORDS_PER_BLOCK, last_block) - done) << (log_size + log_blowup)
+        total += (min(words // WORDS_PER_BLOCK, last_block) - done) << (log_size + log_blowup)
     return total + (1 << height) + (1 << height) - 1
 
 
@@ -203,22 +275,11 @@ def _fft_bytes(log_in: int, log_out: int) -> int:
     return WORD * ((1 << log_in) + (2 * passes - 1) * (1 << log_out))
 
 
-def _stages(shape: ProofShape, params: ProofParams) -> list[StagePlan]:
+def _stages(shape: ProofShape, params: ProofParams, peaks: Mapping[str, int]) -> list[StagePlan]:
     blowup, log_size = params.log_blowup, shape.log_size
     log_domain = log_size + blowup
     trees = shape.all_columns
     secure_domain = SECURE << log_domain
-
-    def values(columns: Sequence[int], shift: int = 0) -> int:
-        return sum(WORD << (k + shift) for k in columns)
-
-    def digests(log_leaves: int) -> int:
-        return DIGEST * ((2 << log_leaves) - 1)
-
-    def held(columns: Sequence[int]) -> int:
-        if not columns:
-            return 0
-        return values(columns) + values(columns, blowup) + digests(max(columns) + blowup)
 
     def commit_moves(columns: Sequence[int]) -> int:
         """Extend, hash the leaves (read once), write every digest once (levels are fused)."""
@@ -230,53 +291,36 @@ def _stages(shape: ProofShape, params: ProofParams) -> list[StagePlan]:
     def interpolate(columns: Sequence[int]) -> int:
         return sum(_fft_bytes(k, k) for k in columns)
 
-    # Held throughout: the caller's columns, twiddles and their inverses, tree 0.
-    now = values(trees[TRACE]) + 2 * (WORD << log_domain) + held(trees[PREPROCESSED])
     out = []
+
+    def add(name: str, moved: int, compressions: int) -> None:
+        out.append(StagePlan(name, peaks[name], moved, compressions))
+
     for name, columns in zip(("trace", "interaction"), trees[TRACE:-1], strict=False):
-        now += held(columns)
-        if name == "interaction":
-            now += values(columns)  # as produced, before interpolation
         moved = interpolate(columns) + commit_moves(columns)
         if name == "interaction":
             moved += values(trees[TRACE]) + 2 * values(columns)  # fractions and prefix sums
-        out.append(StagePlan(f"commit {name}", now, moved, tree_compressions(columns, blowup)))
+        add(f"commit {name}", moved, tree_compressions(columns, blowup))
     columns = [k for tree in trees[:-1] for k in tree]
-    # Constraints live on domains of log size k + 1: the committed one if the blow-up is 2.
-    extra = 0 if blowup == 1 else values(columns, 1)
     extended = 0 if blowup == 1 else sum(_fft_bytes(k, k + 1) for k in columns)
     accumulator = SECURE << (log_size + 1)
-    moved = values(columns, 1) + extended + accumulator + 4 * _fft_bytes(log_size + 1, log_size + 1)
-    now += held(trees[-1])
-    out.append(
-        StagePlan(
-            "composition",
-            now + extra + 2 * accumulator,
-            moved + commit_moves(trees[-1]),
-            tree_compressions(trees[-1], blowup),
-        )
-    )
+    moved = values(columns, 1) + extended + accumulator
+    moved += 4 * _fft_bytes(log_size + 1, log_size + 1) + commit_moves(trees[-1])
+    add("composition", moved, tree_compressions(trees[-1], blowup))
     columns += trees[-1]
-    out.append(StagePlan("out-of-domain values", now, values(columns), 0))
-    out.append(
-        StagePlan("quotients", now + 2 * secure_domain, values(columns, blowup) + secure_domain, 0)
-    )
-    moved, compressions, done = 0, 0, 0
-    now += secure_domain
+    add("out-of-domain values", values(columns), 0)
+    add("quotients", values(columns, blowup) + secure_domain, 0)
+    moved, compressions, log_layer = 0, 0, log_domain
     for step in params.fri_steps(log_size):
-        log_layer = log_domain - done
         packing = fri_packing(log_layer, step)
-        layer, tree = SECURE << log_layer, digests(log_layer - packing)
-        folded = layer >> step
+        layer = SECURE << log_layer
         # Hash: read the layer, write the digests. Fold: read the layer, write the next one.
-        moved += 2 * layer + folded + tree
+        moved += 2 * layer + (layer >> step) + digests(log_layer - packing)
         compressions += (2 << (log_layer - packing)) - 1
-        now += folded + tree
-        done += step
-    out.append(StagePlan("FRI", now, moved, compressions))
-    out.append(StagePlan("grinding (expected)", now, 0, 1 << params.pow_bits))
-    size = proof_size(shape, params)
-    out.append(StagePlan("openings", now, 2 * int(size.total_bytes), 0))
+        log_layer -= step
+    add("FRI", moved, compressions)
+    add("grinding (expected)", 0, 1 << params.pow_bits)
+    add("openings", 2 * int(proof_size(shape, params).total_bytes), 0)
     return out
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 COMPOSITION_COLUMNS = 8  # left and right halves of four coordinates
 PREPROCESSED, TRACE, INTERACTION = 0, 1, 2  # tree indices; the composition tree comes last
+MAX_WORDS = int(np.iinfo(np.int32).max)  # of an array that a kernel reads
 
 
 @dataclass(frozen=True)

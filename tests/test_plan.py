@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from jaxstark.air.legacy26 import legacy26
 from jaxstark.params import PRESETS, ProofParams
 from jaxstark.plan import plan, proof_size, tree_compressions
 from jaxstark.shape import ProofShape
@@ -80,19 +81,83 @@ def test_compressions_of_a_tree() -> None:
 
 def test_memory_counts_every_resident_array() -> None:
     shape = ProofShape((3,), ((), (3, 3)), ((), ((0,), (0,))), 1, 0, 0)
-    stages = {s.name: s for s in plan(shape, ProofParams(2, 1, 3, 1)).stages}
-    trace = 2 * 8 * 4 + 2 * 16 * 4 + 31 * 32  # coefficients, evaluations, digests
-    start = 2 * 8 * 4 + 2 * 16 * 4  # the caller's columns, twiddles and inverses
+    found = plan(shape, ProofParams(2, 1, 3, 1))
+    stages = {s.name: s for s in found.stages}
+    trace = 2 * 16 * 4 + 31 * 32  # evaluations, digests
+    start = 2 * 8 * 4 + (16 + 8 + 16 + 2 * 16) * 4  # the caller's columns, twiddles, points
+    assert found.argument_bytes == start
     assert "commit interaction" not in stages
-    assert stages["commit trace"].peak_bytes == start + trace
-    composition = 8 * 8 * 4 + 8 * 16 * 4 + 31 * 32
-    after = start + trace + composition
-    assert stages["out-of-domain values"].peak_bytes == after
-    assert stages["composition"].peak_bytes == after + 2 * 16 * 16
+    coefficients = 2 * 8 * 4
+    assert stages["commit trace"].peak_bytes == start + coefficients + trace
+    composition = 8 * 16 * 4 + 31 * 32
+    coefficients += 8 * 8 * 4
+    held = start + trace + composition
+    assert stages["composition"].peak_bytes == held + coefficients
+    assert stages["out-of-domain values"].peak_bytes == held + coefficients + 10 * 8 * 4 // 16
+    assert stages["quotients"].peak_bytes == held + 16 * 16
     fri = 16 * (16 + 8 + 4 + 2) + 32 * (31 + 15 + 7)
-    assert stages["FRI"].peak_bytes == after + fri
+    assert stages["FRI"].peak_bytes == stages["openings"].peak_bytes == held + fri
     assert stages["FRI"].compressions == 31 + 15 + 7
     assert stages["grinding (expected)"].compressions == 4
+    assert found.peak_bytes == max(s.peak_bytes for s in found.stages)
+
+
+def test_memory_is_what_xla_reports_for_the_program_of_a_gpu() -> None:
+    """2^20 x 26, one program: arguments, and temporary and output bytes of the compiled code."""
+    found = plan(legacy26().shape((20,)), PRESETS["stwo-96"])
+    assert found.argument_bytes == pytest.approx(146_800_680, rel=1e-5)
+    assert found.peak_bytes - found.argument_bytes == pytest.approx(704_432_192 + 295_136, rel=0.05)
+
+
+def test_memory_of_transforms_lookups_and_batches() -> None:
+    params = PRESETS["stwo-96"]
+    # Two buffers of evaluations beside the coefficients: more than the digests of wide tables.
+    wide = ProofShape((20,), ((), (20,) * 200), ((), ((0,),) * 200), 1, 0, 0)
+    column = 4 << 20
+    first = plan(wide, params).stages[0].peak_bytes
+    assert first - plan(wide, params).argument_bytes == 200 * column * (1 + 2 + 2)
+    # Arrays beyond 2^31 words are cut: the second buffer shrinks with them.
+    huge = ProofShape((26,), ((), (26,) * 200), ((), ((0,),) * 200), 1, 0, 0)
+    peak = plan(huge, params).stages[0].peak_bytes - plan(huge, params).argument_bytes
+    assert peak < (200 * 3 + 15 * 2 + 1) * (4 << 26) + 64 * (2 << 27)
+    lookups = lookup_shape(20, fixed=1)
+    names = [s.name for s in plan(lookups, params).stages]
+    assert names[:2] == ["commit trace", "commit interaction"]
+    # Tables and tree 0 are shared by a batch; the traces of the next one are there meanwhile.
+    one, eight = plan(lookups, params), plan(lookups, params, batch=8)
+    rows = 4 * sum(1 << k for k in lookups.columns[1])
+    shared = one.argument_bytes - rows
+    assert eight.argument_bytes == shared + 16 * rows
+    assert eight.peak_bytes == shared + 8 * rows + 8 * (one.peak_bytes - shared)
+    assert eight.lines()[0].startswith("plan: 8 proofs of 2^20 rows")
+    for batch in (0, True, 2.0):
+        with pytest.raises(ValueError, match="batch: expected an int of at least 1"):
+            plan(lookups, params, batch=batch)  # type: ignore[arg-type]
+
+
+def test_memory_that_is_not_there_is_refused_with_what_would_fit() -> None:
+    found = plan(legacy26().shape((20,)), PRESETS["stwo-96"])
+    found.require(found.peak_bytes)
+    found.require(found.peak_bytes - found.argument_bytes, loaded=True)
+    with pytest.raises(ValueError) as caught:
+        found.require(800_000_000)
+    assert str(caught.value) == (
+        "memory of the device: expected 852 MB free for 2^20 rows, 26 columns, blow-up 2, got "
+        "800 MB; this would fit: 2^19 rows, or environment variable "
+        "XLA_PYTHON_CLIENT_MEM_FRACTION=0.95, if it is at its default of 0.75, or a device with "
+        "852 MB free"
+    )
+    with pytest.raises(ValueError, match="expected 705 MB free .* got 600 MB; .* 2\\^19 rows"):
+        found.require(600_000_000, loaded=True)
+    several = plan(legacy26().shape((22,)), ProofParams(26, 4, 18, 4), batch=8)
+    with pytest.raises(
+        ValueError,
+        match="for 8 proofs of .* fit: batch=4, or blow-up 8 with more queries, or 2\\^21 rows",
+    ):
+        several.require(100_000_000_000)
+    small = plan(legacy26().shape((6,)), PRESETS["stwo-96"])
+    with pytest.raises(ValueError, match="got 0 B; this would fit: a device with .* free$"):
+        small.require(0)
 
 
 def test_stage_times_are_the_larger_of_both_bounds() -> None:

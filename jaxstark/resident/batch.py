@@ -15,10 +15,10 @@ import numpy as np
 
 from jaxstark.key import VerifyingKey
 from jaxstark.proof import Proof
-from jaxstark.resident import driver
+from jaxstark.resident import driver, memory
 from jaxstark.resident.program import Program, Tables, tables
 from jaxstark.resident.protocol import Inputs, Messages, pack, protocol, unpack
-from jaxstark.shape import ProofShape
+from jaxstark.shape import MAX_WORDS, ProofShape
 from jaxstark.trace import Trace
 from jaxstark.transcript import Transcript
 
@@ -30,6 +30,7 @@ class Started(NamedTuple):
       traces: its traces.
       shape: their shape.
       key: their verifying key.
+      program: what runs.
       like: shapes of the messages of one proof.
       words: ``[batch, words]``, the messages; not there yet.
     """
@@ -37,13 +38,26 @@ class Started(NamedTuple):
     traces: list[Trace]
     shape: ProofShape
     key: VerifyingKey
+    program: Program
     like: Messages
     words: Any
 
 
 def start(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int) -> Started:
-    """Send traces to the device and start their proofs; returns at once."""
-    program = Program(traces[0].air.structure, shape, key.params)
+    """Send traces to the device and start their proofs; returns at once.
+
+    Raises ``ValueError`` if the first batch of a shape needs more memory than is free, and
+    ``MemoryError`` if memory runs out nevertheless, as does ``finish``.
+    """
+    # Arrays of all proofs together stay within the limit.
+    program = Program(traces[0].air.structure, shape, key.params, max_words=MAX_WORDS // batch)
+    with memory.explained(program, batch):
+        return _start(program, traces, shape, key, batch)
+
+
+def _start(
+    program: Program, traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int
+) -> Started:
     fixed = tables(program)
     each = [driver.inputs_of(trace, key) for trace in traces]
     begin = [driver.transcript_of(trace, key, "device") for trace in traces]
@@ -53,8 +67,9 @@ def start(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: 
     public = {name: np.stack([each[i].public[name] for i in filled]) for name in each[0].public}
     together = jax.tree.map(lambda *words: np.stack(words), *(begin[i] for i in filled))
     stacked = each[0]._replace(rows=rows, public=public)
+    memory.check(program, batch)
     words = _together(program, fixed, stacked, together)
-    return Started(list(traces), shape, key, like, words)
+    return Started(list(traces), shape, key, program, like, words)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -69,7 +84,8 @@ def _together(p: Program, t: Tables, inputs: Inputs, transcripts: Transcript) ->
 
 def finish(started: Started) -> list[Proof]:
     """Wait for a batch; the proofs of its traces."""
-    table = np.asarray(started.words)
+    with memory.explained(started.program, len(started.words)):
+        table = np.asarray(started.words)
     return [
         driver.finish(
             trace, started.shape, started.key, unpack(started.like, words), "device", check=True

@@ -20,8 +20,8 @@ from jaxstark.key import VerifyingKey
 from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.params import ProofParams
 from jaxstark.proof import Proof, StarkProof
-from jaxstark.resident import executables, stages
-from jaxstark.resident.program import Program, tables
+from jaxstark.resident import executables, memory, stages
+from jaxstark.resident.program import Program, abstract_tables, tables
 from jaxstark.resident.protocol import (
     Inputs,
     Messages,
@@ -72,12 +72,14 @@ def prove(
       check: False for compiling: a blank trace need not hold.
       compiled: the program to run with the transcript on the device, see ``load``.
 
-    Raises ``ProvingError`` if the trace breaks a constraint.
+    Raises ``ProvingError`` if the trace breaks a constraint, ``ValueError`` if the first proof of a
+    shape needs more memory than is free, and ``MemoryError`` if memory runs out nevertheless.
     """
     program = Program(trace.air.structure, shape, key.params)
-    inputs = inputs_of(trace, key)
-    start = transcript_of(trace, key, where)
-    messages = _run(program, inputs, start, where, clock, compiled)
+    with memory.explained(program):
+        inputs = inputs_of(trace, key)
+        start = transcript_of(trace, key, where)
+        messages = _run(program, inputs, start, where, clock, compiled)
     proof = finish(trace, shape, key, messages, where, check)
     clock.done("assemble")
     return proof
@@ -132,6 +134,7 @@ def _run(
     compiled: Compiled | None,
 ) -> Messages:
     fixed = tables(program)
+    memory.check(program)
     if where == "host":
         messages = protocol(program, fixed, inputs, start, clock.done)
         return unpack(messages, np.asarray(_pack(messages)))
@@ -147,7 +150,8 @@ def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:
 
     def lower() -> tuple[Any, Messages]:
         start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
-        lowered = on_device.lower(program, tables(program), abstract_inputs(program), start)
+        fixed = abstract_tables(program)
+        lowered = on_device.lower(program, fixed, abstract_inputs(program), start)
         return lowered, messages_like(program)
 
     return Compiled(*executables.load_or_compile(folder, program.description(), lower))
@@ -158,7 +162,7 @@ def messages_like(program: Program) -> Messages:
     """The shapes of the messages of a program."""
     start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
     return jax.eval_shape(
-        partial(protocol, program), tables(program), abstract_inputs(program), start
+        partial(protocol, program), abstract_tables(program), abstract_inputs(program), start
     )
 
 

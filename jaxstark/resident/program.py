@@ -23,10 +23,8 @@ from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.params import ProofParams
 from jaxstark.resident import points
-from jaxstark.shape import INTERACTION, TRACE, ProofShape, parts, size_groups
+from jaxstark.shape import INTERACTION, MAX_WORDS, TRACE, ProofShape, parts
 
-# Indices of words are int32.
-MAX_WORDS = int(np.iinfo(np.int32).max)
 Groups = tuple[tuple[int, tuple[int, ...]], ...]
 
 
@@ -73,11 +71,11 @@ class Program:
     def groups(self) -> tuple[Groups, ...]:
         """Per tree, log size and columns of each of its arrays, see ``shape.parts``.
 
-        Tree 0 comes from the setup, in size groups.
+        Tree 0 comes from the setup, which all programs share.
         """
         fixed, *trees = self.shape.all_columns
         cut = [parts(tree, self.params.log_blowup, self.max_words) for tree in trees]
-        return (size_groups(fixed), *cut)
+        return (parts(fixed, self.params.log_blowup, MAX_WORDS), *cut)
 
     @property
     def deep_plan(self) -> DeepPlan:
@@ -191,11 +189,15 @@ def tables(program: Program) -> Tables:
     return _tables(table_sizes(program.shape, program.params))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _tables(sizes: TableSizes) -> Tables:
-    made = _made(sizes, points.multiples())
+    return _large_tables(sizes._replace(last=0))._replace(last=jnp.asarray(_line_table(sizes.last)))
+
+
+@lru_cache(maxsize=8)
+def _large_tables(sizes: TableSizes) -> Tables:
     order = {k: jnp.asarray(circle.slot_to_row(k)) for k in sizes.order}
-    return made._replace(order=order, last=jnp.asarray(_line_table(sizes.last)))
+    return _made(sizes, points.multiples())._replace(order=order)
 
 
 @partial(jax.jit, static_argnums=0)

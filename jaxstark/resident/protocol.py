@@ -8,6 +8,7 @@ and the proof is one program. The messages, hence the bytes, are the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from jaxstark.pallas.grind import api as grind_kernels
 from jaxstark.resident import stages
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import root_of
-from jaxstark.shape import PREPROCESSED, size_groups
+from jaxstark.shape import PREPROCESSED
 from jaxstark.transcript import Transcript
 
 Array = Any
@@ -74,7 +75,7 @@ def abstract_inputs(p: Program) -> Inputs:
     words = partial(jax.ShapeDtypeStruct, dtype=np.uint32)
     shape, blowup = p.shape, p.params.log_blowup
     columns = shape.columns[PREPROCESSED]
-    groups = size_groups(columns)
+    groups = p.groups[PREPROCESSED]
     height = max(columns) + blowup if columns else 0
     levels = tuple(words((DIGEST_WORDS, 1 << j)) for j in range(height + 1))
     fixed = Committed(
@@ -133,6 +134,7 @@ def protocol(
 
     # 4. Open every column out of the domain, at a point drawn after all commitments.
     samples, multiples = stages.sample(p, t, trees, drawn[0])
+    trees = [tree._replace(coefficients=()) for tree in trees]  # frees them
     defect = stages.defect(p, samples, multiples, coefficient, inputs.public, elements, claims)
     done("evaluate out of domain", samples)
 
@@ -140,13 +142,20 @@ def protocol(
     drawn, transcript = transcript.mix_and_draw(samples.reshape(-1))
     values = stages.quotients(p, t, trees, samples, multiples[0], drawn[0])
     done("DEEP quotients", values)
-    layers, roots = [], []
-    for index in range(len(p.params.fri_steps(p.log_size))):
-        tree = stages.commit_layer(p, index, values)
-        roots.append(tree.levels[0][:, 0])
-        drawn, transcript = transcript.mix_and_draw(roots[-1])
+    layers: list[tuple[Array, MerkleTree]] = []
+    while (index := len(layers)) < len(p.params.fri_steps(p.log_size)):
+        if transcript.hashes.in_kernels and stages.tail_layers(p, index):
+            tail = stages.commit_tail(p, index, t, values, transcript.digest)
+            *committed, values = tail.values
+            layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
+            transcript = replace(transcript, digest=tail.digest, n_draws=tail.n_draws)
+            continue
+        tree, drawn, transcript = transcript.commit_and_draw(
+            partial(stages.commit_layer, p, index, values)
+        )
         layers.append((values, tree))
         values = stages.fold(p, index, t, values, drawn[0])
+    roots = [tree.levels[0][:, 0] for _, tree in layers]
     last = stages.last_layer(p, t, values)
     transcript = transcript.mix(stages.kept(p, last).reshape(-1))
     done("FRI", last)

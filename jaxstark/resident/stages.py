@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,11 @@ from jaxstark.pallas.constraints import api as constraints
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.fri import api as fri_kernels
+from jaxstark.pallas.fri.api import Tail
 from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.params import fri_packing
 from jaxstark.resident.program import Program, Tables
-from jaxstark.shape import INTERACTION, TRACE
+from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE
 
 Array = Any
 stage = partial(jax.jit, static_argnums=0)
@@ -62,21 +63,41 @@ def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Ar
     return fft_kernels.evaluate(coefficients, log_domain, table, interpret=p.interpret)
 
 
+class Made(NamedTuple):
+    """A commitment, its root ``[8]``, and the step of the channel after it if a digest was given:
+    what ``Transcript.commit_and_draw`` asks for.
+    """
+
+    tree: Any
+    root: Array
+    step: blake2s.Step | None
+
+
 def _commit(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
+    return _make(p, t, groups, None).tree
+
+
+def _make(p: Program, t: Tables, groups: Sequence[Array], digest: Array | None) -> Made:
     blowup = p.params.log_blowup
     extended = tuple(_evaluate(p, t, g, log_size(g) + blowup) for g in groups)
-    tree = MerkleTree(blake2s.commit(extended, interpret=p.interpret))
-    return Committed(tuple(groups), extended, tree)
+    levels, step = blake2s.commit_and_draw(extended, digest, interpret=p.interpret)
+    tree = Committed(tuple(groups), extended, MerkleTree(levels))
+    return Made(tree, levels[0][:, 0], step)
 
 
 def _commit_rows(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
-    return _commit(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups])
+    return _make_of_rows(p, t, groups, None).tree
+
+
+def _make_of_rows(p: Program, t: Tables, groups: Sequence[Array], digest: Array | None) -> Made:
+    return _make(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups], digest)
 
 
 @stage
 def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
     """Tree 0 over the preprocessed columns, by size in row order."""
-    return _commit_rows(p, t, groups)
+    tree = p.shape.columns[PREPROCESSED]
+    return _commit_rows(p, t, commit.by_size(groups, tree, p.groups[PREPROCESSED]))
 
 
 @stage
@@ -281,11 +302,31 @@ def quotients(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def commit_layer(p: Program, index: int, values: Array) -> MerkleTree:
-    """The tree of FRI layer ``index``."""
+def commit_layer(p: Program, index: int, values: Array, digest: Array | None = None) -> Made:
+    """The tree of FRI layer ``index``, and with a digest the step of the channel."""
     step = p.params.fri_steps(p.log_size)[index]
     packing = fri_packing(values.shape[1].bit_length() - 1, step)
-    return MerkleTree(blake2s.commit_values(values, packing, interpret=p.interpret))
+    levels, after = blake2s.commit_values_and_draw(values, digest, packing, interpret=p.interpret)
+    return Made(MerkleTree(levels), levels[0][:, 0], after)
+
+
+def tail_layers(p: Program, index: int) -> int:
+    """How many FRI layers from ``index`` on one kernel commits to; 0 for none."""
+    steps = p.params.fri_steps(p.log_size)
+    logs = [p.log_domain - sum(steps[:i]) for i in range(len(steps))]
+    packs = [fri_packing(log, step) for log, step in zip(logs, steps, strict=True)]
+    for end in range(len(steps), index, -1):
+        if fri_kernels.fits_tail(1 << logs[index], steps[index:end], packs[index:end]):
+            return end - index
+    return 0
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def commit_tail(p: Program, index: int, t: Tables, values: Array, digest: Array) -> Tail:
+    """``tail_layers`` FRI layers from ``index`` on, their challenges and folds."""
+    steps = p.params.fri_steps(p.log_size)[index : index + tail_layers(p, index)]
+    table = t.inverse[p.log_domain]
+    return fri_kernels.tail(values, table, digest, steps, interpret=p.interpret)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -1,0 +1,128 @@
+"""Memory of a proof by stage, from its shape.
+
+The model is that of the kernels' prover, as XLA allocates its one program. Arguments stay
+throughout: the caller's columns, twiddles and domain points, tree 0. Extended evaluations and
+digests of every tree stay until the openings are gathered, coefficients until the columns are
+evaluated out of the domain. For a tree of column sizes k and height h (bytes): ``4 sum 2^k +
+4 sum 2^(k+B) + 32 (2^(h+1) - 1)``. A transform needs its result twice, as each pass reads the one
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from jaxstark.params import ProofParams, fri_packing
+from jaxstark.shape import MAX_WORDS, ProofShape, parts, size_groups
+
+WORD, DIGEST, SECURE = 4, 32, 16  # bytes
+WORDS_PER_BLOCK = 16  # a Blake2s compression takes 64 bytes
+_FFT_TILE_LOG = 11  # larger columns take several passes
+
+
+def values(columns: Sequence[int], shift: int = 0) -> int:
+    """Bytes of columns on domains larger by a shift."""
+    return sum(WORD << (k + shift) for k in columns)
+
+
+def digests(log_leaves: int) -> int:
+    """Bytes of all levels of a tree."""
+    return DIGEST * ((2 << log_leaves) - 1)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the device: before a program starts, and the most in each of its stages."""
+
+    argument_bytes: int
+    peaks: dict[str, int]
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most in any stage."""
+        return max(self.peaks.values())
+
+
+def memory(shape: ProofShape, params: ProofParams, batch: int) -> Memory:
+    """The memory of a program that makes ``batch`` proofs.
+
+    Raises ``ValueError`` if the shape is too small for the parameters.
+    """
+    log_size, blowup = shape.log_size, params.log_blowup
+    log_domain = log_size + blowup
+    fixed, *trees = shape.all_columns
+    columns = [k for tree in shape.all_columns for k in tree]
+    secure_domain = SECURE << log_domain
+    peaks: dict[str, int] = {}
+
+    def part(columns: Sequence[int], shift: int) -> int:
+        """Bytes of the second buffer of a transform: it works on one array at a time."""
+        groups = parts(tuple(columns), blowup, max(MAX_WORDS // batch, 1 << log_domain))
+        several = [values([k] * len(c), shift) for k, c in groups if k > _FFT_TILE_LOG]
+        return max(several, default=0)
+
+    def committing(columns: Sequence[int]) -> int:
+        """Most bytes while a tree is committed to whose columns are at hand."""
+        coefficients, evaluations = values(columns), values(columns, blowup)
+        leaves = 0
+        words, height = 0, max(columns) + blowup
+        for k, members in size_groups(tuple(columns)):
+            # Words that a block has absorbed, or not yet, are lifted to the next size.
+            lifted = (DIGEST if words >= WORDS_PER_BLOCK else 0) + WORD * (words % WORDS_PER_BLOCK)
+            leaves = max(leaves, (lifted + DIGEST) << (k + blowup))
+            words += len(members)
+        hashing = coefficients + evaluations + max(leaves, digests(height))
+        return max(
+            coefficients + part(columns, 0),
+            coefficients + evaluations + part(columns, blowup),
+            hashing,
+        )
+
+    def committed(columns: Sequence[int]) -> int:
+        return values(columns, blowup) + digests(max(columns) + blowup)
+
+    held = coefficients = 0
+    for name, tree in zip(("trace", "interaction"), trees[:-1], strict=False):
+        peak = committing(tree)
+        if name == "interaction":
+            # The table as it is updated, fractions, prefix sums and shares of the last column.
+            peak = max(peak, 2 * values(tree) + (3 * SECURE << max(tree)))
+        peaks[f"commit {name}"] = held + coefficients + peak
+        held, coefficients = held + committed(tree), coefficients + values(tree)
+    # Constraints live on domains of log size k + 1: the committed one if the blow-up is 2.
+    opened = [k for tree in shape.columns for k in tree]
+    extended = 0 if blowup == 1 else values(opened, 1) + part(opened, 1)
+    accumulator = SECURE << (log_size + 1)
+    quotients = sum(SECURE << (k + 1) for k in set(shape.log_sizes)) + accumulator
+    composing = max(extended + quotients, 2 * accumulator, committing(trees[-1]))
+    peaks["composition"] = held + coefficients + composing
+    held, coefficients = held + committed(trees[-1]), coefficients + values(trees[-1])
+    # Sums of up to 64 weighted coefficients, in QM31.
+    peaks["out-of-domain values"] = held + coefficients + values(columns) // 16
+    smaller = sum(2 * SECURE << (k + blowup) for k in set(columns) if k < log_size)
+    peaks["quotients"] = held + smaller + secure_domain
+    held, log_layer = held + secure_domain, log_domain
+    for step in params.fri_steps(log_size):
+        held += digests(log_layer - fri_packing(log_layer, step))
+        log_layer -= step
+        held += SECURE << log_layer
+    peaks |= dict.fromkeys(("FRI", "grinding (expected)", "openings"), held)
+
+    tables = {k + blowup for k in columns} | ({k + 1 for k in columns} if blowup > 1 else set())
+    inverses = {*columns, log_size + 1, log_domain}
+    before = values([*tables, *inverses, log_domain, log_domain])
+    if any(len(mask) == 2 for tree in shape.offsets for mask in tree):
+        before += values(list(set(shape.log_sizes)), 1)  # slots one row back
+    if fixed:
+        before += 2 * values(fixed) + committed(fixed)
+    rows = batch * values(trees[0])
+    ahead = rows if batch > 1 else 0
+    peaks = {name: before + rows + ahead + batch * peak for name, peak in peaks.items()}
+    return Memory(before + rows + ahead, peaks)
+
+
+def shrunk(shape: ProofShape, less: int) -> ProofShape:
+    """The shape with ``2^less`` times fewer rows."""
+    columns = tuple(tuple(k - less for k in tree) for tree in shape.columns)
+    return replace(shape, log_sizes=tuple(k - less for k in shape.log_sizes), columns=columns)

@@ -45,8 +45,8 @@ def prove_batch(
       batch: traces in one program, at least 1. More of them need more memory; the last program is
         filled up with repetitions.
 
-    Raises ``ValueError`` for misuse and ``ProvingError`` for the first trace that breaks a
-    constraint; no proof is returned then.
+    Raises ``ValueError`` for misuse, also of too large a batch for the memory, and ``ProvingError``
+    for the first trace that breaks a constraint; no proof is returned then.
     """
     if type(batch) is not int or batch < 1:
         raise ValueError(f"batch: expected an int of at least 1, got {batch!r}")
@@ -128,20 +128,25 @@ def _checked(
     batch: int,
 ) -> Iterator[tuple[list[Trace], ProofShape, VerifyingKey]]:
     """Groups of traces that fit each other, with their shape and verifying key."""
-    first: Trace | None = None
-    for group in _groups(traces, batch):
+    groups = _groups(traces, batch)
+    group = next(groups, None)
+    if group is None:
+        return
+    first = group[0]
+    for trace in group:
+        _check(trace, first)
+    shape = first.air.shape(first.log_sizes, first.public_values)
+    check_params(first.air, shape, params)
+    require_secure(params, shape, None, insecure)
+    expected = setup(
+        first.air, first.log_sizes, params, profile=profile, implementation=implementation
+    )
+    if key is not None and key != expected:
+        raise ValueError(f"key: expected the key of these traces, {expected}, got {key}")
+    yield group, shape, expected
+    for group in groups:
         for trace in group:
             _check(trace, first)
-            first = first or trace
-        if first is group[0]:
-            shape = first.air.shape(first.log_sizes, first.public_values)
-            check_params(first.air, shape, params)
-            require_secure(params, shape, None, insecure)
-            expected = setup(
-                first.air, first.log_sizes, params, profile=profile, implementation=implementation
-            )
-            if key is not None and key != expected:
-                raise ValueError(f"key: expected the key of these traces, {expected}, got {key}")
         yield group, shape, expected
 
 
@@ -151,10 +156,10 @@ def _groups(traces: Iterable[Trace], size: int) -> Iterator[list[Trace]]:
         yield group
 
 
-def _check(trace: Trace, first: Trace | None) -> None:
+def _check(trace: Trace, first: Trace) -> None:
     if not isinstance(trace, Trace):
         raise ValueError(f"traces: expected jaxstark.Trace objects, got {type(trace).__name__}")
-    if first is None or trace is first:
+    if trace is first:
         return
     if trace.air != first.air or trace.log_sizes != first.log_sizes:
         raise ValueError(

@@ -13,6 +13,7 @@ import os
 import pickle
 from collections.abc import Callable
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def key_of(what: Any) -> str:
         repr(what),
         code_hash(),
         jax.__version__,
-        jax.lib.__version__,
+        metadata.version("jaxlib"),
         device.device_kind,
         getattr(device.client, "platform_version", ""),
         os.environ.get("XLA_FLAGS", ""),

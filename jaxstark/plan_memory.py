@@ -18,7 +18,7 @@ from jaxstark.shape import MAX_WORDS, ProofShape, parts, size_groups
 
 WORD, DIGEST, SECURE = 4, 32, 16  # bytes
 WORDS_PER_BLOCK = 16  # a Blake2s compression takes 64 bytes
-_FFT_TILE_LOG = 11  # larger columns take several passes
+_FFT_TILE_LOG = 12  # larger columns take several passes
 
 
 def values(columns: Sequence[int], shift: int = 0) -> int:

@@ -63,7 +63,8 @@ def prove(
         one, which costs their overlap.
 
     Returns a proof that ``verify`` accepts. Raises ``ValueError`` for misuse and ``ProvingError``
-    if the trace breaks a constraint, naming row and constraint.
+    if the trace breaks a constraint, naming row and constraint. With kernels, ``ValueError`` also
+    says what would fit if the device has too little memory, and ``MemoryError`` if it runs out.
     """
     if not isinstance(trace, Trace):
         raise ValueError(f"trace: expected a jaxstark.Trace, got {type(trace).__name__}")

@@ -9,7 +9,7 @@ one program without round trips. Both give the same bytes. Source: protocol sect
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
@@ -24,6 +24,11 @@ Array = Any
 
 class Hashes(Protocol):
     """What a transcript needs of BLAKE2s; instances are compared by value."""
+
+    @property
+    def in_kernels(self) -> bool:
+        """Whether kernels that commit may absorb the root and draw, too."""
+        ...
 
     def hash_words(self, parts: Sequence[Array]) -> Array:
         """Digest uint32 ``[8]`` of vectors of uint32 words, one after the other."""
@@ -45,6 +50,8 @@ class Hashes(Protocol):
 @dataclass(frozen=True)
 class HostHashes:
     """BLAKE2s of the standard library; arrays of a device are fetched."""
+
+    in_kernels = False
 
     def hash_words(self, parts: Sequence[Array]) -> np.ndarray:
         """See ``Hashes``."""
@@ -108,6 +115,18 @@ class Transcript:
         """Absorb words, such as those of a root, then draw."""
         digest, drawn, n_draws = self.hashes.mix_and_draw(self.digest, words)
         return drawn.reshape(2, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
+
+    def commit_and_draw(self, commit: Callable[[Array | None], Any]) -> tuple[Any, Array, Self]:
+        """Commit, absorb the root, draw.
+
+        ``commit`` takes the digest, or None from hashes that are not in kernels, and returns the
+        commitment, its root ``[8]`` and, with a digest, the step: digest, elements and counter.
+        """
+        made, root, step = commit(self.digest if self.hashes.in_kernels else None)
+        if step is None:
+            return made, *self.mix_and_draw(root)
+        digest, drawn, n_draws = step
+        return made, drawn.reshape(2, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
 
     def draw_felts(self) -> tuple[Array, Self]:
         """Draw again."""

@@ -49,6 +49,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter) -> None:  # noqa: ANN001
     """Say what the outcome does not cover, before pytest's closing line."""
     write = terminalreporter
+    skipped = [r for r in write.stats.get("skipped", ()) if "gpu" in r.keywords]
+    if any("no GPU for the kernels" in str(r.longrepr) for r in skipped):
+        write.section("GPU NOT RUN", sep="!", red=True)
+        write.line("JAX found no GPU that runs the kernels: nothing was compared on one.")
     if shutil.which("cargo") is None:
         write.section("INTEROP NOT RUN", sep="!", red=True)
         write.line("cargo is missing: no proof was shown to StarkWare's verifier (stwo).")

@@ -143,6 +143,25 @@ def test_openings_verify_and_are_minimal(positions, on_device):
         verify_opening(BLAKE2S, root, 8, positions, opened ^ np.uint32(1), witness)
 
 
+@pytest.mark.parametrize("height", [0, 1, 2, 5, 9, 20])
+@pytest.mark.parametrize("count", [1, 2, 30, 400])
+def test_missing_siblings_are_those_of_sets_of_known_nodes(height, count):
+    """Random leaves in every density: of each level, the unknown siblings of known nodes."""
+    rng = np.random.default_rng(count)
+    for _ in range(20):
+        positions = np.unique(rng.integers(0, 1 << height, count))
+        want, known = [], set(positions.tolist())
+        for level in range(height):
+            want += [(level, node ^ 1) for node in sorted(known) if node ^ 1 not in known]
+            known = {node >> 1 for node in known}
+        levels, owners = merkle.missing_siblings(positions, height)
+        got = [
+            (level, int(positions[i]) >> level ^ 1)
+            for level, i in zip(levels.tolist(), owners.tolist(), strict=True)
+        ]
+        assert got == want
+
+
 def test_siblings_are_the_neighbours_on_the_path():
     tree = merkle.commit(columns_of([(2, 4)]))
     siblings = merkle.gather_siblings(tree, np.array([11], np.int32))

@@ -17,6 +17,11 @@ class DeviceHashes:
 
     interpret: bool = False
 
+    @property
+    def in_kernels(self) -> bool:
+        """See ``transcript.Hashes``."""
+        return True
+
     def hash_words(self, parts: Sequence[Array]) -> Array:
         """Digest of words."""
         return api.hash_words(tuple(parts), interpret=self.interpret)

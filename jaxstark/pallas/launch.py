@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
+from jax.experimental.mosaic import gpu as mgpu
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 LANES = 128
@@ -103,6 +104,20 @@ def sync() -> None:
     plgpu.commit_smem()
 
 
+def meet(interpret: bool) -> None:
+    """``sync`` without its fence, which only asynchronous copies out of shared memory need."""
+    if interpret:
+        plgpu.commit_smem()
+        return
+
+    @plgpu.inline_mgpu()
+    def barrier(context: Any) -> None:
+        del context
+        mgpu.warpgroup_barrier()
+
+    barrier()
+
+
 def load(ref: Ref, *index: Any) -> Array:
     """An array of a multiple of 128 words; strides in ``index`` are welcome."""
     view = ref.at[index]
@@ -117,6 +132,11 @@ def store(ref: Ref, value: Array, *index: Any) -> None:
 def constant(word: int, lanes: int = LANES) -> Array:
     """A uint32 vector of one word, as a loop may carry it."""
     return plgpu.layout_cast(jnp.full((lanes,), word, np.uint32), _strided(lanes))
+
+
+def uniform(word: Array, lanes: int = LANES) -> Array:
+    """A uint32 vector of one scalar, as a loop may carry it."""
+    return plgpu.layout_cast(jnp.broadcast_to(word, (lanes,)), _strided(lanes))
 
 
 def lane_numbers(lanes: int = LANES) -> Array:
@@ -158,6 +178,66 @@ def _rows() -> Any:
         lane_dims=(-3, -2),
         vector_dim=-1,
     )
+
+
+def stack(*lanes: int, vector: int = 1) -> Any:
+    """Layout of ``[..., *lanes]``: a thread holds one word, or ``vector`` neighbours, per index.
+
+    One operation on such an array stands for many on vectors, and is traced and lowered once. The
+    leading axes number the words of a thread: slices, concatenations and reshapes of them cost
+    nothing.
+
+    Args:
+      lanes: (128 vector,), the lanes in order; (32, 4), in order too; (4, 8, 4) and (4, 32), a
+        warp for each of the first 4.
+      vector: neighbouring words of a thread.
+    """
+    if len(lanes) == 1:
+        tiles, warps, threads = ((1, *lanes), (32 * vector,), (vector,)), -3, (-2,)
+    elif lanes == (32, 4):
+        tiles, warps, threads = ((1, *lanes), (8, 4), (1,)), -5, (-3, -2)
+    else:
+        tiles, warps = ((1, *lanes), (1,)), -len(lanes) - 1
+        threads = tuple(range(-len(lanes), -1))
+    return plgpu.Layout.TILED(
+        plgpu.Tiling(tiles), warp_dims=(warps,), lane_dims=threads, vector_dim=-1
+    )
+
+
+def load_stack(ref: Ref, layout: Any, *index: Any, axes: tuple[int, ...] | None = None) -> Array:
+    """Words in a layout from ``stack``; ``axes`` transposes the view of the reference."""
+    view = ref.at[index]
+    if axes is not None:
+        view = view.transpose(axes)
+    return plgpu.load(view, layout=layout, optimized=False)
+
+
+def spread_stack(
+    ref: Ref,
+    lanes: tuple[int, ...],
+    layout: Any,
+    *index: Any,
+    axes: tuple[int, ...] | None = None,
+) -> Array:
+    """``[n, *lanes]`` in a layout from ``stack``; the view may lack last axes, and is repeated."""
+    view = ref.at[index]
+    if axes is not None:
+        view = view.transpose(axes)
+    rank, missing = len(view.shape), range(len(view.shape), len(lanes) + 1)
+    words = plgpu.load(view, layout=layout.reduce(tuple(missing)), optimized=False)
+    shape = (view.shape[0], *lanes)
+    return plgpu.layout_cast(lax.broadcast_in_dim(words, shape, tuple(range(rank))), layout)
+
+
+def store_stack(ref: Ref, value: Array, *index: Any, axes: tuple[int, ...] | None = None) -> None:
+    """Store words in a layout from ``stack``; ``axes`` transposes the view of the reference."""
+    view = ref.at[index]
+    if axes is not None:
+        view = view.transpose(axes)
+    if hasattr(plgpu, "store"):
+        plgpu.store(view, value, optimized=False)
+    else:  # JAX 0.11, where stores do not insist on whole cache lines
+        view[...] = value
 
 
 def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tuple, n: int) -> None:

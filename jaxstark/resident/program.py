@@ -57,6 +57,13 @@ class Program:
                 f"batch, or 'xla')"
             )
 
+    def __hash__(self) -> int:
+        # Looked up in every stage of every proof.
+        if (known := self.__dict__.get("_hash")) is None:
+            known = hash((self.air, self.shape, self.params, self.interpret, self.max_words))
+            object.__setattr__(self, "_hash", known)
+        return known
+
     @property
     def log_size(self) -> int:
         """L: log2 of the rows of the largest component."""

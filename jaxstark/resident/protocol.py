@@ -165,7 +165,7 @@ def protocol(
     nonce = jnp.zeros(2, np.uint32)
     if bits:
         nonce = grind_kernels.grind(
-            transcript.pow_prefix(bits), masks_of(bits), interpret=p.interpret
+            transcript.pow_prefix(bits), masks_of(bits), bits=bits, interpret=p.interpret
         )
     transcript = transcript.mix(nonce)
     done("proof of work", nonce)

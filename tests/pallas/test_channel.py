@@ -118,9 +118,32 @@ def test_every_step_is_one_launch():
 
 
 def test_a_long_message_is_a_loop():
-    """The program for 6,000 words is as long as that for 60."""
-    short, long = (lower(api.hash_words, shape(n)) for n in (60, 6000))
-    assert len(long) < 1.1 * len(short)
+    """The program for 6,000 words, or for more than shared memory takes, is as long as for 60."""
+    short, *long = (lower(api.hash_words, shape(n)) for n in (60, 6000, 10_000))
+    assert all(len(text) < 1.4 * len(short) for text in long)
+
+
+@pytest.mark.parametrize("n_bytes", [598, 600])
+def test_copies_of_many_words(n_bytes):
+    """Lanes that overlap, and a last word that is cut after one of them stored it."""
+    test_hash_is_hashlib(n_bytes)
+
+
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_message_too_long_for_shared_memory(draws, monkeypatch):
+    monkeypatch.setattr(mosaic_gpu, "MAX_SHARED_WORDS", 20)
+    digest, words = random(8), random(13, 1)
+    channel = host(digest).mix_u32s(words.tolist())
+    if not draws:
+        got = mosaic_gpu.hash_words([digest, jax.numpy.asarray(words)], 82, interpret=True)
+        cut = digest.tobytes() + words.tobytes()[:50]
+        assert np.asarray(got).tolist() == words_of(hashlib.blake2s(cut).digest())
+        return
+    mixed, drawn, counter = mosaic_gpu.mix_and_draw(digest, [words], interpret=True)
+    want, after = channel.draw_felts(2)
+    assert np.asarray(mixed).tolist() == words_of(channel.digest)
+    assert np.asarray(drawn).tolist() == [*want[0], *want[1]]
+    assert int(counter[0]) == after.n_draws
 
 
 @pytest.mark.parametrize(

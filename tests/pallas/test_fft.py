@@ -9,9 +9,10 @@ jax = pytest.importorskip("jax")
 
 from jaxstark import circle, fft_reference, twiddles  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
-from jaxstark.pallas.fft import api, mosaic_gpu, storage  # noqa: E402
+from jaxstark.pallas.fft import api, mosaic_gpu, storage, tile_views  # noqa: E402
 from jaxstark.pallas.fft.config import TILE_LOG, FftConfig, StorageConfig  # noqa: E402
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
+from jaxstark.pallas.launch import LANES  # noqa: E402
 
 pytestmark = pytest.mark.floor
 
@@ -41,9 +42,9 @@ def kernels(function, *shapes) -> int:
 @pytest.mark.parametrize(
     ("count", "log_size", "config"),
     [
-        (3, 8, FftConfig()),  # eight columns in a tile, five of them padding
-        (3, 11, FftConfig(tile_columns=2)),
-        (1, 13, FftConfig(layers=1, tile_columns=1, resident_twiddles=False)),
+        (3, 8, FftConfig()),  # sixteen columns in a tile, thirteen of them padding
+        (3, 12, FftConfig(tile_columns=2)),
+        (1, 14, FftConfig(layers=1)),
     ],
 )
 def test_interpolation_equals_the_reference(count, log_size, config):
@@ -58,8 +59,8 @@ def test_interpolation_equals_the_reference(count, log_size, config):
     ("count", "log_columns", "log_size", "config"),
     [
         (3, 7, 9, FftConfig()),  # copies and columns in one tile
-        (1, 9, 12, FftConfig(tile_columns=1, resident_twiddles=False)),  # copies in two tiles
-        (2, 12, 13, FftConfig(layers=1)),  # copies in a strided pass
+        (3, 9, 13, FftConfig(tile_columns=2)),  # copies in two tiles
+        (2, 13, 14, FftConfig(layers=1)),  # copies in a strided pass
     ],
 )
 def test_evaluation_equals_the_reference(count, log_columns, log_size, config):
@@ -116,13 +117,14 @@ def test_storage_order_equals_the_table(count, log_size, config):
 
 
 def accesses(jaxpr):
-    """What a kernel does to shared memory, in order; the body of a loop twice."""
+    """What a kernel does to shared memory, in order, and where; the body of a loop twice."""
     for eqn in jaxpr.eqns:
         name = eqn.primitive.name
-        if name in ("load", "get", "swap") and "smem" in str(eqn.invars[0].aval):
-            yield ("write" if name == "swap" else "read"), str(eqn.invars[0].aval)
-        elif name == "commit_smem":
-            yield "sync", ""
+        if name in ("load", "get", "swap", "store") and "smem" in str(eqn.invars[0].aval):
+            kind = "write" if name in ("swap", "store") else "read"
+            yield kind, str(eqn.invars[0].aval), str(eqn.params["tree"])
+        elif name.startswith(("commit_smem", "inline_mgpu")):
+            yield "sync", "", ""
         for value in eqn.params.values():
             for part in value if isinstance(value, (tuple, list)) else [value]:
                 inner = getattr(part, "jaxpr", part)
@@ -132,24 +134,43 @@ def accesses(jaxpr):
 
 
 @pytest.mark.parametrize(
-    "run",
+    ("run", "count"),
     [
-        lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(11, 11, 2), inverse=False),
-        lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(11, 11, 2), inverse=True),
-        lambda x, t: storage.to_storage(x, config=StorageConfig(8)),
+        (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=False), 4),
+        (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=True), 4),
+        (lambda x, t: storage.to_storage(x, config=StorageConfig(8)), 64),
     ],
 )
-def test_a_barrier_separates_reads_and_writes_of_a_memory(run):
-    last: dict[str, str] = {}
+def test_a_barrier_separates_reads_and_writes_of_a_memory(run, count):
+    """Between a write and a read, and between a read and a write unless of a thread's own words."""
+    last: dict[str, tuple[str, str]] = {}
     seen = []
-    for kind, memory in accesses(jax.make_jaxpr(run)(shape(5, 1 << 11), shape(1 << 11)).jaxpr):
+    for kind, memory, view in accesses(
+        jax.make_jaxpr(run)(shape(5, 1 << 12), shape(1 << 12)).jaxpr
+    ):
         if kind == "sync":
             last.clear()
             continue
-        assert last.setdefault(memory, kind) == kind, f"{kind} of {memory} without a barrier"
+        before, where = last.get(memory, (kind, view))
+        own = (before, kind) == ("read", "write") and where == view
+        assert before == kind or own, f"{kind} of {memory} without a barrier"
+        last[memory] = kind, view
         seen.append(kind)
-    assert seen.count("write") >= 64
-    assert seen.count("read") >= 64
+    assert seen.count("write") >= count
+    assert seen.count("read") >= count
+
+
+def test_rows_of_the_tile_do_not_meet_in_a_bank():
+    """Of 32 banks of 4 bytes, for the words that a warp moves at a time."""
+    high, low, rows, words = tile_views.memory().shape
+    pitch = words * rows
+    # Matrix instructions move eight rows of 16 bytes at a time: neighbours in the upper view, of
+    # neighbouring bits 7-9 in the middle one. The lower view moves 16 bytes of eight lanes.
+    starts = [[4 * i for i in range(low)], [pitch * i for i in range(low)]]
+    for start in starts:
+        assert sorted((s + i) % 32 for s in start for i in range(4)) == list(range(32))
+        assert all(s % 4 == 0 for s in start)
+    assert high * low * LANES == 1 << TILE_LOG
 
 
 # Lowering for CUDA, which refuses forms that the interpreter takes.
@@ -157,7 +178,7 @@ def test_a_barrier_separates_reads_and_writes_of_a_memory(run):
 
 @pytest.mark.parametrize(
     ("count", "log_size", "calls"),
-    [(1, 7, 1), (416, 16, 2), (26, 21, 3), (15, 27, 4)],
+    [(1, 7, 1), (416, 16, 2), (26, 22, 3), (15, 27, 4)],
 )
 def test_interpolation_lowers_for_cuda(count, log_size, calls):
     x, table = shape(count, 1 << log_size), shape(1 << log_size)
@@ -190,7 +211,7 @@ def test_passes_cover_all_layers_in_few_launches(layers):
         covered = [t for low, high in passes for t in range(low, high)]
         assert covered == list(range(TILE_LOG, log_size))
         for low, high in passes:
-            assert (1 << low) % config.lanes(high - low) == 0
+            assert all((1 << low) % config.lanes(high - low, i) == 0 for i in (False, True))
 
 
 # What is refused.

@@ -8,10 +8,14 @@ import pytest
 jax = pytest.importorskip("jax")
 
 from jaxstark import fri, merkle  # noqa: E402
+from jaxstark.channel import Blake2sChannel  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.fields.qm31 import QM31  # noqa: E402
+from jaxstark.pallas.channel import mosaic_gpu as channel_kernels  # noqa: E402
 from jaxstark.pallas.fri import api  # noqa: E402
+from jaxstark.pallas.fri import tail as fri_tail  # noqa: E402
 from jaxstark.pallas.fri.config import FoldConfig  # noqa: E402
+from jaxstark.pallas.fri.tail import shared_bytes  # noqa: E402
 
 pytestmark = pytest.mark.floor
 
@@ -84,6 +88,77 @@ def test_fold_and_hash_gives_values_and_leaves():
     want = expected(values, table, alpha, 2)
     assert np.array_equal(np.asarray(got), want)
     assert np.array_equal(np.asarray(digests), merkle.commit_values(want, 2).levels[-1])
+
+
+@pytest.mark.parametrize(("log", "steps"), [(5, (2, 2)), (10, (3, 4, 2))])
+def test_a_tail_is_layer_after_layer(log, steps):
+    """Fewer values than lanes, and several tiles with odd and even numbers of folds."""
+    values, table, _ = layer(log, table_log=6)
+    values %= np.uint32(P)
+    digest = np.random.default_rng(3).integers(0, 2**32, 8, np.uint32)
+    got = api.tail(values, table, digest, steps, interpret=True)
+    channel = Blake2sChannel(digest.tobytes())
+    for index, step in enumerate(steps):
+        tree = merkle.commit_values(values, 2)
+        assert np.array_equal(got.values[index], values)
+        assert all(map(np.array_equal, got.levels[index], tree.levels))
+        assert len(got.levels[index]) == len(tree.levels)
+        alpha, channel = channel.mix_root(merkle.root_bytes(tree)).draw_felt()
+        values = expected(values, table, np.array(alpha, np.uint32), step)
+    assert np.array_equal(got.values[-1], values)
+    assert np.asarray(got.digest).tobytes() == channel.digest
+    assert np.asarray(got.n_draws).tolist() == [channel.n_draws]
+
+
+def test_repeated_draws_of_a_tail_leave_no_gap(monkeypatch):
+    """With the bound of the protocol this never happens: a bound that refuses most draws."""
+    bound = 7 << 29
+    monkeypatch.setattr(channel_kernels, "REJECTED_FROM", bound)
+    values, table, _ = layer(4, table_log=6)
+    values %= np.uint32(P)
+    run = jax.jit(lambda *x: fri_tail.tail(*x, (1, 1, 1), interpret=True))
+    digest = np.random.default_rng(4).integers(0, 2**32, 8, np.uint32)
+    got = run(values, table, digest)
+    channel, repeats = Blake2sChannel(digest.tobytes()), 0
+    for index in range(3):
+        tree = merkle.commit_values(values, 2)
+        assert all(map(np.array_equal, got.levels[index], tree.levels))
+        drawn, channel = channel.mix_root(merkle.root_bytes(tree)).draw_u32s()
+        while max(drawn) >= bound:
+            repeats += 1
+            drawn, channel = channel.draw_u32s()
+        values = expected(values, table, np.array(drawn[:4], np.uint64) % P, 1)
+    assert np.array_equal(got.values[-1], values)
+    assert np.asarray(got.digest).tobytes() == channel.digest
+    assert np.asarray(got.n_draws).tolist() == [channel.n_draws]
+    assert repeats > 1
+
+
+@pytest.mark.parametrize(("log", "steps"), [(4, (3,)), (11, (4, 4, 2)), (13, (4, 4, 4))])
+def test_a_tail_lowers_for_cuda_as_one_launch(log, steps):
+    shapes = shape(4, 1 << log), shape(1 << max(log, 21)), shape(8)
+    run = jax.jit(lambda v, t, d: api.tail(v, t, d, steps))
+    text = run.trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
+    assert shared_bytes(1 << log) < 220 << 10
+
+
+def test_tails_that_do_not_fit_are_refused():
+    assert api.fits_tail(1 << 13, (4, 4, 4), (2, 2, 2))
+    assert not api.fits_tail(1 << 13, (4, 4, 1), (2, 2, 0))  # other leaves
+    assert not api.fits_tail(1 << 5, (4, 1), (2, 2))  # one value left
+    assert not api.fits_tail(1 << 13, (), ())
+    table, digest = random(1 << 14), random(8)
+    for values, steps, message in (
+        (random(4, 1 << 14), (4,), "values: expected at most 8192"),
+        (random(4, 1 << 5), (4, 1), "of which at least 2 are left"),
+        (random(4, 1 << 5), (4, 0), "step: expected"),
+        (random(4, 1 << 5), (), "step: expected"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            api.tail(values, table, digest, steps)
+    with pytest.raises(ValueError, match="digest: expected uint32"):
+        api.tail(random(4, 32), table, random(7), (4,))
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4])

@@ -90,6 +90,18 @@ def test_lowers_for_cuda_as_one_kernel(config):
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
+def test_the_difficulty_chooses_sizes_alone(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(GrindConfig, "for_bits", lambda bits: chosen.append(bits) or CONFIG)
+    got = api.grind(random(8, 3), MASKS, bits=9, interpret=True)
+    assert chosen == [9]
+    assert np.asarray(got).tolist() == [lowest(random(8, 3), MASKS), 0]
+
+
+def test_chunks_mostly_hold_a_nonce_up_to_a_size():
+    assert [GrindConfig.for_bits(bits).chunk_log for bits in (10, 20, 26)] == [18, 21, 24]
+
+
 @pytest.mark.parametrize("chunk_log", [7, 9, 22, 31])
 @pytest.mark.parametrize("blocks_log", [0, 10, 20])
 @pytest.mark.parametrize("unroll", [1, 4])

@@ -20,9 +20,10 @@ import numpy as np
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.lifting import lift
-from jaxstark.pallas.blake2s import message, mosaic_gpu
+from jaxstark.pallas.blake2s import message, mosaic_gpu, top
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig, TreeConfig
 from jaxstark.pallas.blake2s.message import Message, Words
+from jaxstark.pallas.channel import mosaic_gpu as channel
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -150,12 +151,11 @@ def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret:
     raise AssertionError("the last group ends the messages")
 
 
-@partial(jax.jit, static_argnames=("pack_log", "config", "interpret"))
+@partial(jax.jit, static_argnames=("pack_log", "interpret"))
 def value_leaves(
     values: Array,
     pack_log: int,
     *,
-    config: LeafConfig = LeafConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
     """Leaf digests of an FRI layer, uint32 ``[8, N / 2^pack_log]``.
@@ -163,14 +163,34 @@ def value_leaves(
     Args:
       values: QM31 values, uint32 ``[4, N]``, N a power of two.
       pack_log: log2 of the consecutive values in a leaf, value by value.
-      config: sizes that do not change the result.
       interpret: run on a CPU.
 
     Raises ``ValueError`` for another shape or type, or if a leaf does not fit.
     """
     size = _check_values(values, pack_log)
-    out = mosaic_gpu.digests(message.values(values, pack_log), config=config, interpret=interpret)
+    hashed = message.values(values, pack_log)
+    # One hash per thread: leaves of several values do not lower otherwise.
+    out = mosaic_gpu.digests(hashed, config=LeafConfig(), interpret=interpret)
     return out[:, :size] if size < LANES else out
+
+
+class Step(NamedTuple):
+    """The step of the channel after a commitment: a mix of the root, then a draw.
+
+    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8]``, canonical elements; ``n_draws``
+    ``[1]``.
+    """
+
+    digest: Array
+    drawn: Array
+    n_draws: Array
+
+
+class Commitment(NamedTuple):
+    """Layers of a tree, root first, and the step of the channel if there is one."""
+
+    levels: tuple[Array, ...]
+    step: Step | None
 
 
 def levels(
@@ -188,25 +208,35 @@ def levels(
     if size.bit_count() != 1:
         raise ValueError(f"leaves: expected a power of two, got {size}")
     # The leaves are no result of the compiled part, which would copy them.
-    return (*_inner_levels(digests, config, interpret), digests)
+    inner = _inner_levels(digests, None, config, interpret)
+    return (*inner.levels, digests)
 
 
 @partial(jax.jit, static_argnames=("config", "interpret"))
-def _inner_levels(digests: Array, config: TreeConfig, interpret: bool) -> list[Array]:
-    """The layers above the leaves, root first."""
+def _inner_levels(
+    digests: Array, digest: Array | None, config: TreeConfig, interpret: bool
+) -> Commitment:
+    """The layers above the leaves, root first, and the step of a channel."""
     plans = config.launches(digests.shape[1].bit_length() - 1)
-    return _upper_levels([digests], plans, interpret)[:0:-1]
+    layers, step = _upper_levels([digests], plans, digest, interpret)
+    return Commitment(tuple(layers[:0:-1]), step)
 
 
-def _upper_levels(layers: list[Array], plans: Sequence[Launch], interpret: bool) -> list[Array]:
-    """Append the layers of some launches, the lowest one first."""
+def _upper_levels(
+    layers: list[Array], plans: Sequence[Launch], digest: Array | None, interpret: bool
+) -> tuple[list[Array], Step | None]:
+    """Append the layers of some launches, the lowest one first, and those up to the root."""
     for plan in plans:
         nodes = layers[-1].shape[1]
-        children = layers[-1]
-        if nodes < 2 * LANES:
-            children = jnp.tile(children, (1, 2 * LANES // nodes))
-        layers += mosaic_gpu.tree_levels(children, plan, nodes=nodes, interpret=interpret)
-    return layers
+        layers += mosaic_gpu.tree_levels(layers[-1], plan, nodes=nodes, interpret=interpret)
+    if layers[-1].shape[1] > 1:
+        layers_, *step = top.climb_from(layers[-1], digest, interpret=interpret)
+        layers += layers_
+        return layers, None if digest is None else Step(*step)
+    if digest is None:
+        return layers, None
+    root = layers[-1].reshape(DIGEST_WORDS)
+    return layers, Step(*channel.mix_and_draw(digest, [root], interpret=interpret))
 
 
 def commit(
@@ -220,13 +250,33 @@ def commit(
 
     Takes what ``leaves`` takes and raises what it raises.
     """
+    return commit_and_draw(
+        groups, None, config=config, leaf_config=leaf_config, interpret=interpret
+    ).levels
+
+
+def commit_and_draw(
+    groups: Sequence[Array],
+    digest: Array | None,
+    *,
+    config: TreeConfig = TreeConfig(),  # noqa: B008
+    leaf_config: LeafConfig = LeafConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Commitment:
+    """``commit``, then a mix of the root into a channel and a draw, in the last launch.
+
+    ``digest``: the state of the channel, uint32 ``[8]``; None for the tree alone.
+    """
     size = 1 << _check_groups(groups)[-1]
+    if digest is not None:
+        _check("digest", digest[:, None], 1, DIGEST_WORDS)
     if size.bit_length() - 1 > config.fuse_log:
-        digests = leaves(groups, config=leaf_config, interpret=interpret)
-        return levels(digests, config=config, interpret=interpret)
+        hashed = leaves(groups, config=leaf_config, interpret=interpret)
+        inner = _inner_levels(hashed, digest, config, interpret)
+        return Commitment((*inner.levels, hashed), inner.step)
     last = _absorb_all_but_last(groups, leaf_config, interpret)
     return _commit_columns(
-        last.arrays, **last.options, size=size, config=config, interpret=interpret
+        last.arrays, digest=digest, **last.options, size=size, config=config, interpret=interpret
     )
 
 
@@ -234,20 +284,20 @@ def commit(
 def _commit_columns(
     arrays: tuple[Array, ...],
     state: Array | None = None,
+    digest: Array | None = None,
     *,
     words: tuple[Words, ...] | None = None,
     offset: int = 0,
     size: int,
     config: TreeConfig,
     interpret: bool,
-) -> tuple[Array, ...]:
+) -> Commitment:
     if words is None:
         words = tuple(Words(i, 0, a.shape[0]) for i, a in enumerate(arrays))
     hashed = message.columns(arrays, words, state, offset, True)
-    return _commit_message(hashed, size, config, interpret)
+    return _commit_message(hashed, size, digest, config, interpret)
 
 
-@partial(jax.jit, static_argnames=("pack_log", "config", "interpret"))
 def commit_values(
     values: Array,
     pack_log: int,
@@ -256,19 +306,44 @@ def commit_values(
     interpret: bool = False,
 ) -> tuple[Array, ...]:
     """The layers of the tree of an FRI layer, root first; takes what ``value_leaves`` takes."""
+    return commit_values_and_draw(values, None, pack_log, config=config, interpret=interpret).levels
+
+
+@partial(jax.jit, static_argnames=("pack_log", "config", "interpret"))
+def commit_values_and_draw(
+    values: Array,
+    digest: Array | None,
+    pack_log: int,
+    *,
+    config: TreeConfig = TreeConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Commitment:
+    """``commit_values``, then a mix of the root into a channel and a draw, in the last launch.
+
+    ``digest``: the state of the channel, uint32 ``[8]``; None for the tree alone.
+    """
     size = _check_values(values, pack_log)
-    if size.bit_length() - 1 > config.fuse_log:
+    if digest is not None:
+        _check("digest", digest[:, None], 1, DIGEST_WORDS)
+    if pack_log == 2 and size <= 1 << config.top_log:
+        # A leaf is the hash of two nodes of two values each.
+        nodes = values.reshape(DEGREE, 2 * size, 2).transpose(2, 0, 1).reshape(-1, 2 * size)
+        layers, step = _upper_levels([nodes], (), digest, interpret)
+        return Commitment(tuple(layers[:0:-1]), step)
+    if size.bit_length() - 1 > config.fuse_values_log:
         digests = value_leaves(values, pack_log, interpret=interpret)
-        return levels(digests, config=config, interpret=interpret)
-    return _commit_message(message.values(values, pack_log), size, config, interpret)
+        inner = _inner_levels(digests, digest, config, interpret)
+        return Commitment((*inner.levels, digests), inner.step)
+    return _commit_message(message.values(values, pack_log), size, digest, config, interpret)
 
 
 def _commit_message(
-    hashed: Message, size: int, config: TreeConfig, interpret: bool
-) -> tuple[Array, ...]:
+    hashed: Message, size: int, digest: Array | None, config: TreeConfig, interpret: bool
+) -> Commitment:
     first, *plans = config.launches(size.bit_length() - 1, leaves=True)
     layers = mosaic_gpu.leaves_and_levels(hashed, first, nodes=size, interpret=interpret)
-    return tuple(_upper_levels(list(layers), plans, interpret)[::-1])
+    layers, step = _upper_levels(list(layers), plans, digest, interpret)
+    return Commitment(tuple(layers[::-1]), step)
 
 
 def _check(name: str, array: Array, lanes: int, rows: int | None) -> None:

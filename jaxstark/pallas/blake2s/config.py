@@ -36,11 +36,13 @@ class Launch(NamedTuple):
       levels: layers that the launch computes from them, at most ``log2(tiles) + 8``. Those above
         the first ``log2(tiles) + 1`` leave ever more lanes without a node.
       leaves: whether it hashes the leaves first.
+      rolled: whether levels beyond the wide ones loop over the rounds of a hash.
     """
 
     tiles: int
     levels: int
     leaves: bool = False
+    rolled: bool = False
 
     @property
     def wide(self) -> int:
@@ -56,29 +58,37 @@ class TreeConfig(NamedTuple):
         global memory, and take 4 KiB of shared memory each, or 8 KiB if leaves are hashed too.
       subtree_log: layers of at most ``2^subtree_log`` nodes have too few blocks for latency to
         hide, so there each block goes on through levels that leave lanes idle.
-      top_log: log2 of the most nodes, at least 8, from which one block goes on to the root. It
-        has to hash more than 256 nodes one tile after the other, but saves a launch.
+      top_log: log2 of the most nodes, at least 8, from which one block goes on to the root.
       fuse_log: trees of at most ``2^fuse_log`` leaves hash them in their first launch.
+      fuse_values_log: the same for FRI layers, whose leaves are one block.
+      rolled_log: launches from at most ``2^rolled_log`` nodes loop over the rounds of a hash.
     """
 
-    max_tiles_log: int = 2
-    subtree_log: int = 16
-    top_log: int = 8
+    max_tiles_log: int = 3
+    subtree_log: int = 17
+    top_log: int = 9
     fuse_log: int = 16
+    fuse_values_log: int = 19
+    rolled_log: int = 16
 
     def launches(self, log_leaves: int, *, leaves: bool = False) -> tuple[Launch, ...]:
-        """Launches from ``2^log_leaves`` nodes, or from hashing as many leaves, to the root."""
+        """Launches from ``2^log_leaves`` nodes, or from hashing as many leaves, to the top.
+
+        From there on, ``2^top_log`` nodes or fewer, one block goes on to the root.
+        """
         plan: list[Launch] = []
         log, top = log_leaves, max(self.top_log, TILE_LEVELS)
         while log > top:
+            rolled = log <= self.rolled_log
             if log > max(self.subtree_log, top):
                 levels = min(self.max_tiles_log + 1, log - max(self.subtree_log, top))
-                plan.append(Launch(1 << (levels - 1), levels))
+                plan.append(Launch(1 << (levels - 1), levels, rolled=rolled))
             else:
-                plan.append(Launch(1, min(TILE_LEVELS, log - TILE_LEVELS)))
+                plan.append(Launch(1, min(TILE_LEVELS, log - TILE_LEVELS), rolled=rolled))
             log -= plan[-1].levels
-        if log or leaves:
-            plan.append(Launch(1 << max(0, log - TILE_LEVELS), log))
+        if leaves and not plan:
+            levels = min(log, TILE_LEVELS)
+            plan.append(Launch(1, levels, rolled=True))
         if leaves:
             plan[0] = plan[0]._replace(leaves=True)
         return tuple(plan)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
@@ -17,6 +18,7 @@ from jax.experimental import pallas as pl
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, DIGEST_WORDS
 from jaxstark.pallas import launch
+from jaxstark.pallas.blake2s import rounds
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig
 from jaxstark.pallas.blake2s.message import Message, initial
 from jaxstark.pallas.launch import LANES
@@ -89,7 +91,7 @@ def _launch(
     tree = _Tree(plan, message, nodes // blocks, interpret)
     layers = launch.launch(
         tree.run, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
-    )(*arrays)
+    )(*([rounds.order()] if plan.rolled else []), *arrays)
     return tuple(x.reshape(DIGEST_WORDS, w) for x, w in zip(layers, widths, strict=True))
 
 
@@ -105,6 +107,7 @@ class _Tree:
 
     def __init__(self, plan: Launch, message: Message | None, nodes: int, interpret: bool):
         self.plan, self.message, self.interpret = plan, message, interpret
+        self.places: Ref = None
         self.nodes = nodes  # lowest ones of a block
         # One tile goes through the loop over the narrow layers from the start.
         one = plan.tiles == 1 and (plan.levels > 1 or message or nodes < 2 * LANES)
@@ -112,6 +115,8 @@ class _Tree:
 
     def run(self, point: Any, *refs: Ref) -> None:
         memory = refs[-1]
+        if self.plan.rolled:
+            self.places, refs = refs[0], refs[1:]
         first_out = -1 - self.plan.levels - (1 if self.message else 0)
         sources, outs = list(refs[:first_out]), list(refs[first_out:-1])
         block = point[0]
@@ -182,7 +187,10 @@ class _Tree:
     def _narrow_layer(
         self, outs: list[Ref], memory: Ref, block: Any, i: Any, carry: Array
     ) -> Array:
-        nodes = _parents(memory, 0, self.interpret)
+        if self.plan.rolled:
+            nodes = _rolled_parents(memory, self.places, self.interpret)
+        else:
+            nodes = _parents(memory, 0, self.interpret)
         launch.sync()  # All have read before any writes.
         for k, word in enumerate(nodes):
             memory[k, pl.ds(0, _PAIRS), :] = word.reshape(_PAIRS, 2)
@@ -211,6 +219,16 @@ def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
     message = [launch.load(pairs, k, here, side) for side in range(2) for k in range(DIGEST_WORDS)]
     barrier = launch.half_round_barrier(interpret)
     return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, barrier)
+
+
+def _rolled_parents(pairs: Ref, places: Ref, interpret: bool) -> blake2s.Words:
+    """``_parents`` of the first 128 pairs in shared memory."""
+
+    def word(j: Array) -> Array:
+        return launch.load(pairs, j & np.int32(7), pl.ds(0, LANES), j >> np.int32(3))
+
+    length, last = np.uint32(BLOCK_BYTES), jnp.bool_(True)
+    return rounds.compress(word, places, initial(), length, last, interpret)
 
 
 def _repeat(count: int, step: Callable[[Any, Any], Any]) -> None:

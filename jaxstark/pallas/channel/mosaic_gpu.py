@@ -2,13 +2,13 @@
 
 A hash that follows another one has no lanes to fill. All threads of the only block compute the
 same words as scalars, so that a step of the channel costs one launch and not the many small ones
-of its form under XLA. The functions of scalars serve other kernels too, which carry a channel
-along. Source: protocol section 5.
+of its form under XLA. One loop does all compressions of a step, each a loop over rounds, for such
+a kernel takes as long as its code takes to arrive. Source: protocol section 5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -21,80 +21,221 @@ from jaxstark.fields import m31
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s.message import Loop, Words, steps
+from jaxstark.pallas.blake2s import rounds
 from jaxstark.pallas.launch import LANES
 
 Array = Any
 Ref = Any
-Barrier = Callable[[Any], Any]
 
 # The digest, the counter and a byte that separates draws from mixed words.
 DRAW_BYTES = 4 * DIGEST_WORDS + 5
 # Words 2p and 2p + 1 would make 0 and 1 more likely as base elements: the draw is repeated.
 REJECTED_FROM = 2 * m31.P
+# Longer messages stay in global memory. Shared memory has room for more, but not on all devices.
+MAX_SHARED_WORDS = 1 << 13
+_GROUP = 8
 
 
 def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Array:
     """BLAKE2s-256 of the words of some arrays; see ``api.hash_words``."""
-
-    def body(point: Any, *refs: Ref) -> None:
-        del point
-        *sources, out = refs
-        put(out, message_hash(sources, n_bytes, launch.half_round_barrier(interpret)))
-
-    return _run(body, [DIGEST_WORDS], arrays, interpret)[0]
+    return _step(arrays, n_bytes, None, [DIGEST_WORDS], interpret)[0]
 
 
 def draw(digest: Array, n_draws: Array, *, interpret: bool = False) -> list[Array]:
     """``[words, counter]`` of a draw of base elements; see ``api.draw``."""
-
-    def body(point: Any, source: Ref, counter: Ref, out: Ref, after: Ref) -> None:
-        del point
-        barrier = launch.half_round_barrier(interpret)
-        words, after[0] = draw_base(get(source), counter[0], barrier)
-        put(out, words)
-
-    return _run(body, [DIGEST_WORDS, 1], [digest, n_draws], interpret)
+    return _step([digest], 0, n_draws, [DIGEST_WORDS, 1], interpret)
 
 
 def mix_and_draw(digest: Array, arrays: Sequence[Array], *, interpret: bool = False) -> list[Array]:
     """``[digest, words, counter]`` of a mix and the first draw; see ``api.mix_and_draw``."""
-    n_bytes = 4 * sum(a.shape[0] for a in (digest, *arrays))
+    parts = (digest, *arrays)
+    n_bytes = 4 * sum(a.shape[0] for a in parts)
+    zero = jnp.zeros(1, np.uint32)
+    return _step(parts, n_bytes, zero, [DIGEST_WORDS, DIGEST_WORDS, 1], interpret)
 
-    def body(point: Any, *refs: Ref) -> None:
+
+def _step(
+    arrays: Sequence[Array],
+    n_bytes: int,
+    n_draws: Array | None,
+    sizes: Sequence[int],
+    interpret: bool,
+) -> list[Array]:
+    """Hash ``n_bytes``, then draw, unless ``n_draws`` is None; without bytes only draw.
+
+    Outputs, of ``sizes``: the digest if there are bytes, the words of the draw and the counter.
+    """
+    blocks = -(-n_bytes // BLOCK_BYTES)
+    total = sum(a.shape[0] for a in arrays)
+    arrays = list(arrays)
+    long = total > MAX_SHARED_WORDS
+    if long:
+        padding = jnp.zeros(blocks * BLOCK_WORDS - total, np.uint32)
+        arrays = [jnp.concatenate([*_cut_last(arrays, n_bytes), padding])]
+    drawing = n_draws is not None
+    counters = [n_draws] if drawing else []
+
+    def body(point: Any, places: Ref, *refs: Ref) -> None:
         del point
-        *sources, mixed, out, after = refs
-        barrier = launch.half_round_barrier(interpret)
-        state = message_hash(sources, n_bytes, barrier)
-        put(mixed, state)
-        words, after[0] = draw_base(state, jnp.uint32(0), barrier)
-        put(out, words)
+        sources = refs[: len(arrays)]
+        start = refs[len(arrays)] if drawing else None
+        outs, memory = refs[-1 - len(sizes) : -1], refs[-1]
+        draw_at = 0 if long else blocks * BLOCK_WORDS
+        if not long:
+            _gather(sources, memory, n_bytes)
+        if drawing:
+            if not blocks:
+                put(memory, get(sources[0]))
+            for k in range(DIGEST_WORDS, BLOCK_WORDS):
+                memory[draw_at + k] = jnp.uint32(0)
+        launch.sync()
 
-    return _run(body, [DIGEST_WORDS, DIGEST_WORDS, 1], [digest, *arrays], interpret)
+        def compress(i: Array, chain: blake2s.Words) -> blake2s.Words:
+            """Block i of the message, or the draw after it."""
+            first = i * np.int32(BLOCK_WORDS)
+            end = (i + np.int32(1)).astype(np.uint32) * np.uint32(BLOCK_BYTES)
+            counter = lax.min(end, np.uint32(n_bytes))
+            is_draw = i >= np.int32(blocks)
+            counter = lax.select(is_draw, np.uint32(DRAW_BYTES), counter)
+            fresh = (i == np.int32(0)) | is_draw
+            chain = tuple(
+                lax.select(fresh, word, old)
+                for word, old in zip(rounds.initial_scalars(), chain, strict=True)
+            )
+
+            def word(j: Array) -> Array:
+                if not long:
+                    return memory[first + j]
+                source = sources[0][lax.min(first + j, np.int32(blocks * BLOCK_WORDS - 1))]
+                return lax.select(is_draw, memory[j], source) if drawing else source
+
+            last = i >= np.int32(blocks - 1)
+            return rounds.compress(word, places, chain, counter, last, interpret)
+
+        if start is None:
+            digest = lax.fori_loop(
+                np.int32(0), np.int32(blocks), compress, rounds.initial_scalars()
+            )
+            put(outs[0], digest)
+            return
+
+        def going(state: tuple[Array, Array, blake2s.Words]) -> Array:
+            return state[0] <= np.int32(blocks)
+
+        def step(state: tuple[Array, Array, blake2s.Words]) -> tuple[Any, Any, Any]:
+            i, counter, words = state
+            launch.sync()  # All have read before any writes.
+            memory[draw_at + DIGEST_WORDS] = counter
+            launch.sync()
+            words = compress(i, words)
+            if blocks:
+
+                @pl.when(i == np.int32(blocks - 1))
+                def _() -> None:
+                    put(outs[0], words)
+                    put(memory, words, draw_at)
+
+            is_draw = i == np.int32(blocks)
+            again = is_draw & rejected(words)
+            i = lax.select(again, i, i + np.int32(1))
+            return i, counter + is_draw.astype(np.uint32), words
+
+        state = (jnp.int32(0), start[0], rounds.initial_scalars())
+        _, counter, words = lax.while_loop(going, step, state)
+        put(outs[-2], tuple(m31.canonical(word) for word in words))
+        outs[-1][0] = counter
+
+    out = [jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes]
+    memory = launch.shared((BLOCK_WORDS * (1 if long else blocks + 1),))
+    run = launch.launch(
+        body, out, grid=(1,), scratch=(memory,), barriers=False, interpret=interpret
+    )
+    return run(rounds.order(), *arrays, *counters)
+
+
+def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:
+    """The arrays without the bytes of the last word that are not hashed."""
+    if n_bytes % 4 == 0:
+        return arrays
+    *before, last = arrays
+    return [*before, last.at[-1].set(last[-1] & np.uint32((1 << (8 * (n_bytes % 4))) - 1))]
+
+
+def _gather(sources: Sequence[Ref], memory: Ref, n_bytes: int) -> None:
+    """The words of all sources in shared memory, then zeros to the end of the last block."""
+    at = 0
+    for source in sources if n_bytes else ():
+        size = source.shape[0]
+        if size >= LANES:
+            _copy(source, memory, at, 0, size // LANES, LANES)
+            _copy(source, memory, at, size - LANES, 1, LANES)
+        else:
+            _copy(source, memory, at, 0, size, 1)
+        at += size
+    if n_bytes % 4:
+        word = sources[-1][sources[-1].shape[0] - 1]
+        if sources[-1].shape[0] >= LANES:
+            launch.sync()  # Another thread wrote the whole word.
+        memory[at - 1] = word & np.uint32((1 << (8 * (n_bytes % 4))) - 1)
+    for k in range(at, -(-at // BLOCK_WORDS) * BLOCK_WORDS):
+        memory[k] = jnp.uint32(0)
+
+
+def _copy(source: Ref, memory: Ref, at: int, first: int, count: int, lanes: int) -> None:
+    """``count`` times so many lanes, several of them under way at once."""
+
+    def some(start: Any, n: int) -> None:
+        places = [start + first + k * lanes for k in range(n)]
+        if lanes == 1:
+            words = [source[place] for place in places]
+        else:
+            words = [launch.load(source, pl.ds(place, lanes)) for place in places]
+        for place, word in zip(places, words, strict=True):
+            memory[at + place if lanes == 1 else pl.ds(at + place, lanes)] = word
+
+    def group(i: Any, carry: Array) -> Array:
+        some(i * np.int32(_GROUP * lanes), _GROUP)
+        return carry
+
+    groups = count // _GROUP
+    if groups > 1:
+        lax.fori_loop(np.int32(0), np.int32(groups), group, np.int32(0))
+        some(groups * _GROUP * lanes, count - groups * _GROUP)
+    else:
+        some(0, count)
 
 
 def draw_blocks(digest: Array, first: Array, count: int, *, interpret: bool = False) -> Array:
     """Successive draws without rejection, one per lane; see ``api.draw_blocks``."""
     blocks = -(-count // LANES)
 
-    def body(point: Any, source: Ref, start: Ref, out: Ref) -> None:
+    def body(point: Any, places: Ref, source: Ref, start: Ref, out: Ref, memory: Ref) -> None:
         counter = launch.lane_numbers() + point[0].astype(np.uint32) * np.uint32(LANES) + start[0]
-        head = tuple(jnp.broadcast_to(word, (LANES,)) for word in get(source))
-        initial = tuple(launch.constant(word) for word in blake2s.INITIAL)
-        barrier = launch.half_round_barrier(interpret)
-        words = _draw_words(initial, head, counter, launch.constant(0), barrier)
-        for k, word in enumerate(words):
-            launch.store(out, word, pl.ds(point[0] * LANES, LANES), k)
+        put(memory, get(source))
+        for k in range(DIGEST_WORDS, BLOCK_WORDS):
+            memory[k] = jnp.uint32(0)
+        launch.sync()
+
+        def word(j: Array) -> Array:
+            ours = launch.uniform((j == np.int32(DIGEST_WORDS)).astype(np.uint32))
+            return launch.uniform(memory[j]) + ours * counter
+
+        words = rounds.compress(
+            word, places, rounds.initial(), np.uint32(DRAW_BYTES), jnp.bool_(True), interpret
+        )
+        for k, value in enumerate(words):
+            launch.store(out, value, pl.ds(point[0] * LANES, LANES), k)
 
     out = jax.ShapeDtypeStruct((blocks * LANES, DIGEST_WORDS), np.uint32)
-    run = launch.launch(body, out, grid=(blocks,), barriers=False, interpret=interpret)
-    return run(digest, first)[:count]
-
-
-def _run(body: Any, sizes: list[int], arrays: Sequence[Array], interpret: bool) -> list[Array]:
-    out = [jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes]
-    # Nothing is read back that was written: no barriers.
-    return launch.launch(body, out, grid=(1,), barriers=False, interpret=interpret)(*arrays)
+    run = launch.launch(
+        body,
+        out,
+        grid=(blocks,),
+        scratch=(launch.shared((BLOCK_WORDS,)),),
+        barriers=False,
+        interpret=interpret,
+    )
+    return run(rounds.order(), digest, first)[:count]
 
 
 # Functions of scalars in a kernel.
@@ -105,71 +246,15 @@ def get(source: Ref) -> blake2s.Words:
     return tuple(source[k] for k in range(DIGEST_WORDS))
 
 
-def put(out: Ref, words: blake2s.Words) -> None:
+def put(out: Ref, words: blake2s.Words, start: int = 0) -> None:
     """Store the eight words of a digest."""
     for k, word in enumerate(words):
-        out[k] = word
+        out[start + k] = word
 
 
-def message_hash(sources: Sequence[Ref], n_bytes: int, barrier: Barrier) -> blake2s.Words:
-    """BLAKE2s-256 of the first ``n_bytes`` bytes of some references ``[w]``, all words used."""
-    plan = steps([Words(i, 0, ref.shape[0]) for i, ref in enumerate(sources)], True)
-    chain = _initial()
-    end = 0
-    for i, step in enumerate(plan):
-        if isinstance(step, Loop):
-            chain = _hash_loop(sources[step.source], step, chain, end, barrier)
-            end += BLOCK_BYTES * step.count
-            continue
-        message = [sources[a][row] for a, row in step.words]
-        last = i == len(plan) - 1
-        if last and n_bytes % 4:
-            message[-1] = message[-1] & np.uint32((1 << (8 * (n_bytes % 4))) - 1)
-        message += [jnp.uint32(0)] * (BLOCK_WORDS - len(message))
-        end = n_bytes if last else end + BLOCK_BYTES
-        chain = blake2s.compress(chain, tuple(message), end, last, barrier)
-    return chain
-
-
-def _hash_loop(
-    source: Ref, step: Loop, chain: blake2s.Words, end: int, barrier: Barrier
-) -> blake2s.Words:
-    def block(i: Array, chain: blake2s.Words) -> blake2s.Words:
-        row = step.row + i * BLOCK_WORDS
-        message = tuple(source[row + k] for k in range(BLOCK_WORDS))
-        counter = np.uint32(end) + (i + 1).astype(np.uint32) * np.uint32(BLOCK_BYTES)
-        return blake2s.compress(chain, message, counter, False, barrier)
-
-    return lax.fori_loop(np.int32(0), np.int32(step.count), block, chain)
-
-
-def draw_base(
-    digest: blake2s.Words, counter: Array, barrier: Barrier
-) -> tuple[blake2s.Words, Array]:
-    """Eight canonical base elements and the next counter; draws are repeated until one fits."""
-
-    def rejected(state: tuple[Array, Array, blake2s.Words]) -> Array:
-        return state[0]
-
-    def step(state: tuple[Array, Array, blake2s.Words]) -> tuple[Array, Array, blake2s.Words]:
-        _, counter, _ = state
-        words = _draw_words(_initial(), digest, counter, jnp.uint32(0), barrier)
-        largest = words[0]
-        for word in words[1:]:
-            largest = lax.max(largest, word)
-        return largest >= np.uint32(REJECTED_FROM), counter + np.uint32(1), words
-
-    zeros = (jnp.uint32(0),) * DIGEST_WORDS
-    _, counter, words = lax.while_loop(rejected, step, (jnp.bool_(True), counter, zeros))
-    return tuple(m31.canonical(word) for word in words), counter
-
-
-def _draw_words(
-    initial: blake2s.Words, digest: blake2s.Words, counter: Array, zero: Array, barrier: Barrier
-) -> blake2s.Words:
-    message = (*digest, counter, *[zero] * (BLOCK_WORDS - DIGEST_WORDS - 1))
-    return blake2s.compress(initial, message, DRAW_BYTES, True, barrier)
-
-
-def _initial() -> blake2s.Words:
-    return tuple(jnp.uint32(word) for word in blake2s.INITIAL)
+def rejected(words: Sequence[Array]) -> Array:
+    """Whether a draw of base elements has a word that is too large, a bool scalar."""
+    largest = words[0]
+    for word in words[1:]:
+        largest = lax.max(largest, word)
+    return largest >= np.uint32(REJECTED_FROM)

@@ -59,7 +59,7 @@ def interpolate(
     # No need to reduce p first: the last layer multiplies every word by the scale.
     v = _tiles(values, table, log_size, log_size, config, True, False, interpret)
     for low, high in config.strided(log_size):
-        plan = Strided(low, high, config.lanes(high - low))
+        plan = Strided(low, high, config.lanes(high - low, True))
         v = mosaic_gpu.strided_pass(
             v, table, plan, log_size=log_size, inverse=True, interpret=interpret
         )
@@ -98,7 +98,7 @@ def evaluate(
     # The layers above the column's own size would meet zero upper halves, and only copy: the
     # first pass reads its words for each of the copies.
     for low, high in reversed(config.strided(log_columns)):
-        plan = Strided(low, high, config.lanes(high - low))
+        plan = Strided(low, high, config.lanes(high - low, False))
         v = mosaic_gpu.strided_pass(
             v, table, plan, log_size=log_size, inverse=False, canonical=first, interpret=interpret
         )
@@ -149,7 +149,7 @@ def _tiles(
 ) -> Array:
     """The layers of smallest distance, of columns with ``2^log_columns`` coefficients."""
     columns = len(v)
-    plan = Tile(min(log_columns, TILE_LOG), log_size, config.tile_columns, config.resident_twiddles)
+    plan = Tile(min(log_columns, TILE_LOG), log_size, config.tile_columns)
     if log_size < TILE_LOG:
         table = mosaic_gpu.tile_table(table, log_size)
         v = jnp.pad(v, ((0, -columns % (1 << (TILE_LOG - log_size))), (0, 0)))

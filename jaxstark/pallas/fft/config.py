@@ -7,14 +7,14 @@ from typing import NamedTuple
 from jaxstark.pallas.launch import LANES
 
 # Layers of smallest distance that one pass does on a contiguous tile of 2^TILE_LOG words.
-TILE_LOG = 11
+TILE_LOG = 12
 # Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
 MIN_LOG = LANES.bit_length() - 1
 # Passes over the layers above the tile, each of at most _MAX_LAYERS: more registers than that
 # would leave a multiprocessor with too few blocks.
 _MAX_PASSES = 3
 _MAX_LAYERS = 6
-MAX_LOG = TILE_LOG + _MAX_PASSES * _MAX_LAYERS
+MAX_LOG = 29
 
 
 class FftConfig(NamedTuple):
@@ -23,15 +23,15 @@ class FftConfig(NamedTuple):
     Attributes:
       layers: layers of a pass above the tile; more where there would be too many passes.
       words: words in the registers of a thread in such a pass, at least one per butterfly operand.
+      inverse_words: the same of an inverse.
       tile_columns: tiles that a block transforms one after the other, of different columns, with
-        one set of twiddles.
-      resident_twiddles: whether these stay in registers.
+        one set of twiddles in registers.
     """
 
     layers: int = 5
     words: int = 32
-    tile_columns: int = 4
-    resident_twiddles: bool = True
+    inverse_words: int = 64
+    tile_columns: int = 1
 
     def strided(self, log_size: int) -> tuple[tuple[int, int], ...]:
         """Layers ``(low, high)`` of each pass above the tile, by ascending distance ``2^low``."""
@@ -40,9 +40,10 @@ class FftConfig(NamedTuple):
         ends = [TILE_LOG + -(-count * i // passes) for i in range(passes + 1)] if passes else []
         return tuple(zip(ends, ends[1:], strict=False))
 
-    def lanes(self, layers: int) -> int:
-        """Contiguous words of a vector in a pass of so many layers."""
-        return LANES * min(max(self.words >> layers, 1), 4)
+    def lanes(self, layers: int, inverse: bool) -> int:
+        """Contiguous words of a vector in a pass of so many layers, one or two per thread."""
+        words = self.inverse_words if inverse else self.words
+        return LANES * min(max(words >> layers, 1), 2)
 
 
 class StorageConfig(NamedTuple):
@@ -53,5 +54,5 @@ class StorageConfig(NamedTuple):
       interleave: whether even and odd slots meet in shared memory; otherwise in global memory.
     """
 
-    group: int = 8
+    group: int = 4
     interleave: bool = True

@@ -5,7 +5,7 @@ words that share one twiddle. Twiddles are in the heap layout of ``jaxstark.twid
 
 * ``strided_pass``, distances of at least a tile: vectors of contiguous words, butterflies between
   vectors, twiddles that are uniform in a block of the grid.
-* ``tile_pass``, distances within a tile of 2^11 words: butterflies between the words of a thread
+* ``tile_pass``, distances within a tile of 2^12 words: butterflies between the words of a thread
   in one of three views of the tile, see ``tile_views``.
 
 Source: Circle STARK paper section 4, protocol section 2.
@@ -13,7 +13,6 @@ Source: Circle STARK paper section 4, protocol section 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,17 +21,14 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
-from jaxstark.fields import m31
 from jaxstark.pallas import launch
-from jaxstark.pallas.fft import tile_views
+from jaxstark.pallas.fft import butterflies, tile_views
 from jaxstark.pallas.fft.config import TILE_LOG
-from jaxstark.pallas.fft.tile_views import WORDS
+from jaxstark.pallas.fft.tile_views import FIRST, LOWER, MIDDLE, SHAPE, UPPER, WORDS
 from jaxstark.pallas.launch import LANES
 
 Array = Any
 Ref = Any
-# (layer, block among the words of a thread) -> twice the twiddle
-Twiddles = Callable[[int, int], Array]
 
 
 class Strided(NamedTuple):
@@ -71,23 +67,26 @@ def strided_pass(
     low, high, lanes = plan
     radix, blocks = 1 << (high - low), 1 << (log_size - high)
     repeat = size < 1 << log_size
+    own = launch.stack(lanes, vector=lanes // LANES)
 
     def body(point: Any, source: Ref, factors: Ref, out: Ref) -> None:
         # Blocks that read the same words run at the same time.
         c, s, a = point if repeat else (point[0], point[2], point[1])
         here = pl.ds(s * lanes, lanes)
-        words = [launch.load(source, c, 0 if repeat else a, i, here) for i in range(radix)]
+        words = launch.load_stack(source, own, c, 0 if repeat else a, slice(None), here)
         if canonical:
-            words = _reduced(words)
+            words = butterflies.reduced(words)
 
-        def twiddle(t: int, block: int) -> Array:
-            index = ((blocks + a) << (high - 1 - t)) + block
-            return tile_views.doubled(tile_views.uniform(factors, index, (lanes,)))
+        def twiddles(t: int) -> Array:
+            count = 1 << (high - 1 - t)
+            first = (blocks + a) * count
+            return launch.spread_stack(factors, (lanes,), own, pl.ds(first, count))
 
-        scale = tile_views.uniform(factors, 0, (lanes,)) if inverse and high == log_size else None
-        _layers(words, twiddle, low, high, low, inverse, scale)
-        for i, word in enumerate(words):
-            launch.store(out, word, c, a, i, here)
+        scale = None
+        if inverse and high == log_size:
+            scale = launch.spread_stack(factors, (lanes,), own, pl.ds(0, 1))
+        words = butterflies.layers(words, twiddles, low, high, low, inverse, scale)
+        launch.store_stack(out, words, c, a, slice(None), here)
 
     chunks = (1 << low) // lanes
     grid = (columns, chunks, blocks) if repeat else (columns, blocks, chunks)
@@ -105,13 +104,11 @@ class Tile(NamedTuple):
       column_log: log size of a column of the result. A tile holds several columns, or a column
         consists of several tiles.
       block_columns: tiles that a block does one after the other, of different columns.
-      resident: whether a block keeps its twiddles in registers meanwhile.
     """
 
     layers: int
     column_log: int
     block_columns: int = 1
-    resident: bool = True
 
 
 def tile_pass(
@@ -144,75 +141,73 @@ def tile_pass(
     rows, tiles = columns // packed, 1 << (log_size - TILE_LOG)
     repeat = size < 1 << plan.column_log
     scaled = inverse and plan.layers == plan.column_log
+    views = (LOWER, MIDDLE, UPPER) if inverse else (UPPER, MIDDLE, LOWER)
 
     def body(point: Any, source: Ref, *refs: Ref) -> None:
-        *tables, out, upper, middle, lower = refs
+        *tables, out, memory = refs
         tile, group = point
-        ranges = [(i, min(4 * i + 4, plan.layers)) for i in range(3)]
-        views = [
-            tile_views.Twiddles(tables, tiles + tile, i, end, plan.resident) for i, end in ranges
-        ]
+        ends = [min(end, plan.layers) for end in FIRST[1:]]
 
-        def layers(words: list[Array], i: int) -> list[Array]:
-            low, end, bit = 4 * i, ranges[i][1], (0, 4, 7)[i]
-            last = scaled and low < plan.layers <= low + 4
-            scale = tile_views.uniform(tables[0], 0, words[0].shape) if last else None
-            _layers(words, views[i], low, end, bit, inverse, scale)
-            return words
+        def load_twiddles(view: int) -> tuple[dict[int, Array], Array | None]:
+            low, end = FIRST[view], ends[view]
+            order = range(low, end) if inverse else reversed(range(low, end))
+            words = {t: tile_views.twiddles(tables, tiles + tile, view, t) for t in order}
+            last = scaled and low < plan.layers == end
+            return words, tile_views.scale(tables, view) if last else None
+
+        def layers(words: Array, view: int, factors: tuple[dict[int, Array], Any]) -> Array:
+            low, (table, scale) = FIRST[view], factors
+            return butterflies.layers(words, table.get, low, ends[view], low, inverse, scale)
+
+        def read(row: Array) -> Array:
+            if not repeat:
+                return tile_views.get(source, views[0], row * tiles + tile)
+            here = pl.ds(row * packed, packed)
+            whole = slice(None)
+            words = launch.load_stack(source, tile_views.layout(UPPER), here, whole, whole, whole)
+            # Each column over and over.
+            words = lax.reshape(words, (packed, 1, *words.shape[1:]))
+            words = lax.concatenate([words] * (WORDS // (packed * words.shape[2])), 1)
+            return lax.reshape(words, (WORDS, *words.shape[3:]))
 
         def transform(row: Array) -> None:
-            if repeat:
-                parts = size // LANES
-                columns = [row * packed + (i * LANES >> plan.column_log) for i in range(WORDS)]
-                words = [launch.load(source, columns[i], i % parts) for i in range(WORDS)]
-            else:
-                words = [launch.load(source, row, tile * WORDS + i) for i in range(WORDS)]
+            words = read(row)
+            factors = load_twiddles(views[0])
             if canonical:
-                words = _reduced(words)
-            if inverse:
-                tile_views.put_flat(lower, words)
-                launch.sync()
-                tile_views.put_lower(middle, layers(tile_views.get_lower_rows(lower), 0))
-                launch.sync()
-                tile_views.put_middle(upper, layers(tile_views.get_middle_padded(middle), 1))
-                launch.sync()
-                words = layers(tile_views.get_upper(upper), 2)
-            else:
-                tile_views.put_upper(upper, layers(words, 2))
-                launch.sync()
-                tile_views.put_middle_padded(middle, layers(tile_views.get_middle(upper), 1))
-                launch.sync()
-                tile_views.put_lower_rows(lower, layers(tile_views.get_lower(middle), 0))
-                launch.sync()
-                words = tile_views.get_flat(lower)
-            for i, word in enumerate(words):
-                launch.store(out, word, row, tile * WORDS + i)
+                words = butterflies.reduced(words)
+            for view, following in zip(views[:-1], views[1:], strict=True):
+                words = layers(words, view, factors)
+                tile_views.put(memory, words, view)
+                # Loads that the barrier would hold up.
+                factors = load_twiddles(following)
+                launch.meet(interpret)
+                words = tile_views.get(memory, following)
+            words = layers(words, views[-1], factors)
+            tile_views.put(out, words, views[-1], row * tiles + tile)
 
         if plan.block_columns == 1:
             transform(group)
             return
 
         def step(i: Array, carry: Array) -> Array:
-            # No barrier is missing: before a step writes to one of the three memories, all
-            # threads passed a barrier behind their reads from it in the step before.
             transform(group * plan.block_columns + i)
+            launch.meet(interpret)  # All have read before any writes.
             return carry
 
         count = jnp.minimum(rows - group * plan.block_columns, plan.block_columns)
         lax.fori_loop(np.int32(0), count, step, np.int32(0))
 
-    out = jax.ShapeDtypeStruct((rows, (1 << log_size) // LANES, LANES), np.uint32)
+    out = jax.ShapeDtypeStruct((rows * tiles, *SHAPE), np.uint32)
     run = launch.launch(
         body,
         out,
         grid=(tiles, -(-rows // plan.block_columns)),
-        scratch=tile_views.memories(),
+        scratch=(tile_views.memory(),),
         barriers=False,
         interpret=interpret,
     )
-    source = x.reshape(columns if repeat else rows, -1, LANES)
-    tables = [table.reshape(-1, 1 << i) if i else table for i in range(4)]
-    return run(source, *tables).reshape(columns, -1)
+    source = x.reshape((columns, -1, *SHAPE[2:]) if repeat else (-1, *SHAPE))
+    return run(source, *tile_views.tables(table)).reshape(columns, -1)
 
 
 def tile_table(table: Array, column_log: int) -> Array:
@@ -222,40 +217,3 @@ def tile_table(table: Array, column_log: int) -> Array:
         return table
     levels = [jnp.tile(table[1 << i : 2 << i], copies) for i in range(column_log)]
     return jnp.concatenate([table[:1], jnp.zeros(copies - 1, np.uint32), *levels])
-
-
-def _layers(
-    words: list[Array],
-    twiddle: Twiddles,
-    low: int,
-    high: int,
-    first_bit: int,
-    inverse: bool,
-    scale: Array | None,
-) -> None:
-    """The layers ``low..high-1`` between the words of a thread, in place.
-
-    Bit 0 of the index among the words is bit ``first_bit`` of the position. The results of the
-    last layer of an inverse are multiplied by ``scale``.
-    """
-    for t in range(low, high) if inverse else reversed(range(low, high)):
-        distance = 1 << (t - first_bit)
-        for block in range(len(words) // (2 * distance)):
-            factor = twiddle(t, block)
-            last = scale is not None and t == high - 1
-            if last:
-                factor = tile_views.doubled(m31.mul_doubled(factor, scale))
-            for i in range(2 * distance * block, 2 * distance * block + distance):
-                a, b = words[i], words[i + distance]
-                if inverse:
-                    total = m31.add(a, b)
-                    words[i] = m31.mul_doubled(tile_views.doubled(scale), total) if last else total
-                    words[i + distance] = m31.mul_doubled(factor, m31.sub(a, b))
-                else:
-                    product = m31.mul_doubled(factor, b)
-                    words[i], words[i + distance] = m31.add(a, product), m31.sub(a, product)
-
-
-def _reduced(words: list[Array]) -> list[Array]:
-    """Canonical words, where p stood for 0."""
-    return [m31.add(word, 0) for word in words]

@@ -54,7 +54,7 @@ def to_storage(rows: Array, *, config: StorageConfig, interpret: bool = False) -
                 word = launch.load(source, here, high, part, slice(None), parity)
                 place = bit_reverse(_flip(high, parity), _PART_LOG)
                 apart[parity, :, place, pl.ds(0, _PART)] = word
-        launch.sync()
+        launch.meet(interpret)
         for first in range(0, _PART, group):
             lows = range(first, first + group)
             words = [
@@ -69,11 +69,11 @@ def to_storage(rows: Array, *, config: StorageConfig, interpret: bool = False) -
                 continue
             (memory,) = together
             if first:
-                launch.sync()  # All have read before any writes.
+                launch.meet(interpret)  # All have read before any writes.
             for i, pair in enumerate(words):
                 for parity, word in enumerate(pair):
                     memory[i, :, :, parity] = word
-            launch.sync()
+            launch.meet(interpret)
             for i, place in enumerate(places):
                 word = launch.load(memory, i, slice(None), slice(None), slice(None))
                 out[here, place, target, :, :] = word

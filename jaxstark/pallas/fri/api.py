@@ -7,15 +7,20 @@ CPU, slowly, for tests. Source: protocol section 12.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxstark.fields.qm31 import DEGREE
+from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.pallas.fri import mosaic_gpu
-from jaxstark.pallas.fri.config import FoldConfig
+from jaxstark.pallas.fri import tail as fri_tail
+from jaxstark.pallas.fri.config import MAX_TAIL, FoldConfig
+from jaxstark.pallas.fri.tail import Tail
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -28,7 +33,7 @@ def fold(
     alpha: Array,
     step: int,
     *,
-    config: FoldConfig = FoldConfig(),  # noqa: B008
+    config: FoldConfig | None = None,
     interpret: bool = False,
 ) -> Array:
     """Fold ``step`` times: uint32 ``[4, N]`` to ``[4, N / 2^step]``, canonical.
@@ -38,13 +43,14 @@ def fold(
       table: ``twiddles.inverse_table`` of the FRI domain, its first N entries or more of them.
       alpha: the challenge, uint32 ``[4]``; fold r takes ``alpha^(2^r)``.
       step: number of folds, at least 1.
-      config: sizes that do not change the result; more folds than ``max_step`` take several
-        launches.
+      config: sizes that do not change the result, by default those for the layer; more folds
+        than ``max_step`` take several launches.
       interpret: run on a CPU.
 
     Raises ``ValueError`` for another shape or type.
     """
     _check(values, table, alpha, step)
+    config = config or FoldConfig.for_layer(values.shape[1], step)
     done = 0
     while done < step:
         now = min(config.max_step, step - done)
@@ -72,7 +78,7 @@ def fold_and_hash(
     step: int,
     pack_log: int,
     *,
-    config: FoldConfig = FoldConfig(),  # noqa: B008
+    config: FoldConfig | None = None,
     interpret: bool = False,
 ) -> tuple[Array, Array]:
     """``fold``, and the digests of the folded layer's leaves, in one launch.
@@ -95,10 +101,49 @@ def fold_and_hash(
             f"leaves: expected at least {LANES} of 1 to 32 values, got {values.shape[1] >> step} "
             f"values in leaves of 2^{pack_log}"
         )
+    config = config or FoldConfig.for_layer(values.shape[1], step)
     source = mosaic_gpu.wide_source(values, table, step)
     return mosaic_gpu.fold_and_hash(
         source, alpha, step, pack_log, config=config, interpret=interpret
     )
+
+
+def fits_tail(size: int, steps: Sequence[int], packs: Sequence[int]) -> bool:
+    """Whether ``tail`` takes a layer of so many values, its steps and packing of leaves."""
+    return (
+        len(steps) > 0
+        and size <= MAX_TAIL
+        and all(pack_log == 2 for pack_log in packs)
+        and size >> sum(steps) >= 2
+    )
+
+
+@partial(jax.jit, static_argnames=("steps", "interpret"))
+def tail(
+    values: Array, table: Array, digest: Array, steps: tuple[int, ...], *, interpret: bool = False
+) -> Tail:
+    """Commit to a layer and to all that follow it, in one launch.
+
+    Per layer: the tree over leaves of four values, a mix of its root and a draw, and ``fold``.
+
+    Args:
+      values: the first of the layers; see ``fits_tail``. Canonical, as they are hashed.
+      table: as for ``fold``.
+      digest: state of the channel, uint32 ``[8]``.
+      steps: number of folds of every layer.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape or type.
+    """
+    _check(values, table, jnp.zeros(DEGREE, np.uint32), sum(steps) if min(steps, default=0) else 0)
+    if not fits_tail(values.shape[1], steps, ()):
+        raise ValueError(
+            f"values: expected at most {MAX_TAIL}, of which at least 2 are left after all folds, "
+            f"got {values.shape[1]} and folds {steps}"
+        )
+    if tuple(digest.shape) != (DIGEST_WORDS,) or digest.dtype != np.uint32:
+        raise ValueError(f"digest: expected uint32 [8], got {digest.dtype} {tuple(digest.shape)}")
+    return fri_tail.tail(values, table, digest, steps, interpret=interpret)
 
 
 def _check(values: Array, table: Array, alpha: Array, step: int) -> None:

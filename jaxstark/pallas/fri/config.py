@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+# Most values of the first layer of a tail, by shared memory: 24 bytes for each.
+MAX_TAIL = 1 << 13
 
 
 class FoldConfig(NamedTuple):
@@ -19,4 +22,9 @@ class FoldConfig(NamedTuple):
 
     max_step: int = 4
     cosets_log: int = 0
-    unrolled: int = 2
+    unrolled: int = 1
+
+    @classmethod
+    def for_layer(cls, size: int, step: int) -> Self:
+        """Sizes for a layer of ``size`` values: small steps of many cosets share the challenge."""
+        return cls(cosets_log=max(0, 3 - step) if size >> step >= 1 << 17 else 0)

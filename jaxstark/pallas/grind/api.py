@@ -24,12 +24,13 @@ from jaxstark.pallas.grind.mosaic_gpu import NONE
 Array = Any
 
 
-@partial(jax.jit, static_argnames=("config", "interpret"))
+@partial(jax.jit, static_argnames=("bits", "config", "interpret"))
 def grind(
     prefix: Array,
     masks: Array,
     *,
-    config: GrindConfig = GrindConfig(),  # noqa: B008
+    bits: int | None = None,
+    config: GrindConfig | None = None,
     interpret: bool = False,
 ) -> Array:
     """The lowest nonce that passes, uint32 ``[2]``, low word first.
@@ -40,8 +41,8 @@ def grind(
     Args:
       prefix: uint32 ``[8]``, ``channel.pow_prefix(bits)``.
       masks: uint32 ``[2]``; for a difficulty of ``bits`` the two words of ``2^bits - 1``.
-      config: sizes that do not change the result; ``GrindConfig.for_bits`` if the difficulty is
-        known.
+      bits: the difficulty, if known; chooses sizes and nothing else.
+      config: sizes that do not change the result, by default those for the difficulty.
       interpret: run on a CPU.
 
     Raises ``ValueError`` for another shape or type, or sizes that cannot be. There is no limit to
@@ -52,6 +53,8 @@ def grind(
             raise ValueError(
                 f"{name}: expected uint32 [{size}], got {array.dtype} {tuple(array.shape)}"
             )
+    if config is None:
+        config = GrindConfig() if bits is None else GrindConfig.for_bits(bits)
     config.shape()
     chunk = np.uint32(1 << config.chunk_log)
 

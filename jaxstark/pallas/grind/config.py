@@ -15,21 +15,25 @@ class GrindConfig(NamedTuple):
 
     Attributes:
       chunk_log: log2 of the nonces of a launch. Half a chunk is wasted on average, and a launch
-        and the decision about the next one take about 10 us, the time of some 2^17 hashes.
+        and the decision about the next one take the time of some 2^18 hashes or more.
       blocks_log: log2 of the blocks of a launch, at most; about as many as the device runs at
         once, for every thread has the same work.
       unroll: hashes of a thread that may overlap each other; it divides the nonces of a thread,
         or is lowered until it does.
     """
 
-    chunk_log: int = 22
+    chunk_log: int = 24
     blocks_log: int = 10
     unroll: int = 1
 
     @classmethod
     def for_bits(cls, bits: int) -> Self:
-        """Chunks for a known difficulty: one chunk seldom finds a nonce, and wastes little."""
-        return cls(chunk_log=min(22, max(18, bits - 1)))
+        """Chunks for a known difficulty.
+
+        For a low one, a chunk of twice the nonces that are expected mostly ends the search: to
+        decide about another chunk costs as much as to try it.
+        """
+        return cls(chunk_log=min(24, max(18, bits + 1)))
 
     def shape(self) -> tuple[int, int, int]:
         """Blocks of a launch, steps of a thread, and nonces in one step of a thread.

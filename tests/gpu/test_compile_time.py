@@ -1,0 +1,154 @@
+"""No kernel takes more than 5 s to compile, at the sizes of large proofs."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
+from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
+
+from jaxstark import composition, deep  # noqa: E402
+from jaxstark.air.legacy26 import legacy26  # noqa: E402
+from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
+from jaxstark.pallas.channel import api as channel  # noqa: E402
+from jaxstark.pallas.constraints import api as constraints  # noqa: E402
+from jaxstark.pallas.deep import api as deep_kernels  # noqa: E402
+from jaxstark.pallas.fft import api as fft  # noqa: E402
+from jaxstark.pallas.fri import api as fri  # noqa: E402
+from jaxstark.pallas.grind import api as grind  # noqa: E402
+from jaxstark.pallas.oods import api as oods  # noqa: E402
+from jaxstark.vm.air import template  # noqa: E402
+
+pytestmark = pytest.mark.gpu
+MAX_SECONDS = 5.0
+L, C = 20, 26
+VM = template(15)
+VM_SIZES = (20, 20, 12, 16, 16, 16, 16, 8, 8)
+NAMES = [c.name for c in VM.components]
+PLAN = deep.make_plan(
+    ((), (L,) * C, (L,) * 8), ((), ((0,),) * C, ((0,),) * 8), log_size=L, log_blowup=1
+)
+
+
+def shape(*dims: int):
+    return jax.ShapeDtypeStruct(dims, np.uint32)
+
+
+def scalars(air):
+    public = {name: shape(length or 2) for name, length in air.public_values}
+    return public, tuple(shape(1 + r.arity, 4) for r in air.relations)
+
+
+def quotient(air, index, sizes):
+    k, info = sizes[index], air.info.components[index]
+    of = air.shape(sizes, {name: [0, 0] for name, _ in air.public_values})
+    counts = [sum(other == k for other in columns) for columns in of.columns] + [0]
+    groups = tuple(shape(n, 2 << k) if n else None for n in counts[:3])
+    where = composition.locate(air, of)[index]
+    back = jax.ShapeDtypeStruct((2 << k,), np.int32)
+    rest = (groups, back, shape(len(info.constraints), 4), shape(4), *scalars(air))
+    return partial(constraints.component_quotient, air, index, where), rest
+
+
+def interaction(air, index, sizes):
+    comp, rows = air.components[index], 1 << sizes[index]
+    arrays = shape(len(comp.columns), rows), shape(len(comp.preprocessed), rows)
+    return partial(constraints.interaction, air, index), (*arrays, *scalars(air))
+
+
+def defect(air, sizes):
+    of = air.shape(sizes, {name: [0, 0] for name, _ in air.public_values})
+    claims = sum(info.n_entries > 0 for info in air.info.components)
+    rest = (shape(of.n_samples, 4), shape(4), shape(4), *scalars(air), shape(claims, 4))
+    return partial(constraints.defect, air, of), rest
+
+
+def deep_quotients():
+    n_terms = sum(len(terms) for by_size in PLAN.terms for _, terms in by_size)
+    points = shape(len(PLAN.points), 4)
+    data = deep.Coefficients(shape(n_terms, 4), points, points, shape(len(PLAN.points), 3, 2))
+    evaluations = tuple(tuple(shape(*group) for group in tree) for tree in PLAN.group_shapes)
+    rows = shape(2 << L)
+    return partial(deep_kernels.quotients_from, PLAN), (evaluations, data, rows, rows)
+
+
+WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
+KERNELS = {
+    "to_storage": (fft.to_storage, (WIDE,)),
+    "interpolate": (fft.interpolate, (WIDE, shape(1 << L))),
+    "evaluate": (lambda x, t: fft.evaluate(x, L + 1, t), (WIDE, shape(2 << L))),
+    "interpolate 2^8": (fft.interpolate, (shape(C, 1 << 8), shape(1 << 8))),
+    "leaves": (lambda x: blake2s.leaves([x]), (shape(C, 2 << L),)),
+    "leaves of several sizes": (
+        lambda x, y: blake2s.leaves([x, y]),
+        (shape(20, 1 << 8), shape(33, 2 << L)),
+    ),
+    "levels": (blake2s.levels, (shape(8, 2 << L),)),
+    "levels 2^10": (blake2s.levels, (shape(8, 1 << 10),)),
+    "commit 2^10": (lambda x: blake2s.commit([x]), (shape(C, 1 << 10),)),
+    "value_leaves": (lambda x: blake2s.value_leaves(x, 2), (LAYER,)),
+    "commit_values 2^13": (lambda x: blake2s.commit_values(x, 2), (shape(4, 1 << 13),)),
+    "hash_words": (channel.hash_words, (shape(144),)),
+    "draw": (channel.draw, (shape(8), shape(1))),
+    "mix_and_draw": (channel.mix_and_draw, (shape(8), shape(136))),
+    "draw_blocks": (lambda d, n: channel.draw_blocks(d, n, 9), (shape(8), shape(1))),
+    "component_quotient legacy26": quotient(legacy26(), 0, (L,)),
+    **{f"component_quotient {n}": quotient(VM, i, VM_SIZES) for i, n in enumerate(NAMES)},
+    **{
+        f"interaction {n}": interaction(VM, i, VM_SIZES)
+        for i, n in enumerate(NAMES)
+        if VM.info.components[i].n_entries
+    },
+    "defect legacy26": defect(legacy26(), (L,)),
+    "defect obelysk": defect(VM, VM_SIZES),
+    "drawn_multiples": (lambda t: oods.drawn_multiples(t, L), (shape(4),)),
+    "powers": (lambda x: oods.powers(x, 500), (shape(4),)),
+    "evaluate_at": (oods.evaluate_at, (WIDE, shape(1, L, 4))),
+    "DEEP coefficients": (
+        partial(deep_kernels.coefficients, PLAN),
+        (shape(C + 8, 4), shape(2, 4), shape(4)),
+    ),
+    "DEEP quotients": deep_quotients(),
+    **{
+        f"fold {step}": (
+            partial(lambda step, v, t, a: fri.fold(v, t, a, step), step),
+            (LAYER, shape(2 << L), shape(4)),
+        )
+        for step in (1, 2, 3, 4)
+    },
+    "FRI tail": (
+        lambda v, t, d: fri.tail(v, t, d, (4, 4)),
+        (shape(4, 1 << 11), shape(2 << L), shape(8)),
+    ),
+    "grind": (grind.grind, (shape(8), shape(2))),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fresh():
+    """Nothing comes from a cache; libraries that the first compilation loads are there."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    jax.clear_caches()
+    if jax.default_backend() == "gpu":
+        jax.jit(fft.to_storage).lower(shape(3, 1 << 11)).compile()
+        jax.jit(lambda x: jnp.sort(x + np.uint32(1))).lower(shape(77)).compile()
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_compiles_in_5_seconds(name, record_property):
+    run, shapes = KERNELS[name]
+    start = time.perf_counter()
+    jax.jit(lambda *arguments: run(*arguments)).lower(*shapes).compile()
+    seconds = time.perf_counter() - start
+    record_property("compile_seconds", round(seconds, 3))
+    assert seconds <= MAX_SECONDS

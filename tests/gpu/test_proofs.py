@@ -1,0 +1,132 @@
+"""T31: whole proofs on the GPU have the bytes of the golden ones, which a CPU made.
+
+A new shape compiles for half a minute and more: the other cases are slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+import jaxstark  # noqa: E402
+from jaxstark.errors import ProvingError  # noqa: E402
+from jaxstark.params import ProofParams  # noqa: E402
+from jaxstark.trace import Trace  # noqa: E402
+from tests.golden.cases import CASES, PROOFS, golden  # noqa: E402
+
+pytestmark = pytest.mark.gpu
+DEFAULT = [("legacy26", "host"), ("range_sum_stwo96", "device"), ("obelysk", "host")]
+COMPILED = ("legacy26", "device")
+OTHERS = [
+    pair
+    for pair in ((name, where) for name in CASES for where in ("host", "device"))
+    if pair not in (*DEFAULT, COMPILED)
+]
+REPETITIONS = 100
+
+
+def check(name: str, proof: jaxstark.Proof, where: str) -> None:
+    """The golden bytes, accepted, made by kernels on this GPU."""
+    assert proof.to_bytes() == (PROOFS / f"{name}.proof.bin").read_bytes()
+    item = golden(name)
+    jaxstark.verify(proof, item.key, item.public, insecure=True)
+    made = proof.provenance
+    assert made is not None
+    assert (made.device, made.transcript) == (jax.devices()[0].device_kind, where)
+    assert all(text.startswith("mosaic_gpu") for text in made.stages.values())
+
+
+def prove(name: str, where: str) -> jaxstark.Proof:
+    trace, _ = CASES[name].example()
+    return jaxstark.prove(
+        trace,
+        params=CASES[name].params,
+        insecure=True,
+        implementation="mosaic_gpu",
+        transcript=where,
+    )
+
+
+@pytest.mark.parametrize(("name", "where"), DEFAULT)
+def test_t31_golden_proofs(name, where):
+    check(name, prove(name, where), where)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "where"), OTHERS)
+def test_t31_every_golden_proof(name, where):
+    check(name, prove(name, where), where)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("programs")
+
+
+def compiled(name: str, folder) -> jaxstark.Prover:
+    trace, sizes = CASES[name].example()
+    return jaxstark.compile(
+        trace.air.shape(sizes, trace.public_values),
+        CASES[name].params,
+        public_values=trace.public_values,
+        insecure=True,
+        implementation="mosaic_gpu",
+        transcript="device",
+        cache_dir=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def prover(folder):
+    return compiled(COMPILED[0], folder)
+
+
+def test_t31_100_proofs_are_one(prover):
+    """As one program, with the transcript on the device."""
+    trace, _ = CASES[COMPILED[0]].example()
+    first = prover(trace)
+    check(*COMPILED[:1], first, COMPILED[1])
+    digests = {prover(trace).sha256() for _ in range(REPETITIONS)}
+    assert digests == {first.sha256()}
+
+
+def test_t31_another_trace_is_another_proof(prover):
+    """The program has nothing of the first trace in it."""
+    case = replace(CASES[COMPILED[0]], seed=CASES[COMPILED[0]].seed + 1)
+    trace, _ = case.example()
+    proof = prover(trace)
+    jaxstark.verify(proof, prover.key, {}, insecure=True)
+    assert proof != golden(COMPILED[0]).proof
+
+
+def test_a_broken_trace_is_a_proving_error(prover):
+    trace, _ = CASES[COMPILED[0]].example()
+    columns = {name: np.array(c) for name, c in trace.columns["steps"].items()}
+    columns["product"][17] ^= 1
+    with pytest.raises(ProvingError, match="component steps, row 17, C11: expected 0, got"):
+        prover(Trace(trace.air, {"steps": columns}))
+
+
+def test_t37_a_compiled_proof_is_found_again(prover, folder, compilations):
+    """Nothing of the proof is compiled, and its bytes are the same."""
+    (stored,) = folder.iterdir()
+    written = stored.stat().st_mtime_ns
+    compilations.clear()
+    again = compiled(COMPILED[0], folder)
+    assert not [e for e in compilations if "jaxpr_to_mlir" in e or "backend_compile" in e]
+    trace, _ = CASES[COMPILED[0]].example()
+    check(COMPILED[0], again(trace), "device")
+    assert list(folder.iterdir()) == [stored] and stored.stat().st_mtime_ns == written
+
+
+@pytest.mark.slow
+def test_t31_a_batch_has_the_proofs_of_prove():
+    params = ProofParams(4, 1, 5, 2, 0)
+    traces = [replace(CASES["range_sum"], seed=seed).example()[0] for seed in range(3)]
+    options = {"params": params, "insecure": True, "implementation": "mosaic_gpu"}
+    proofs = jaxstark.prove_batch(iter(traces), batch=2, **options)
+    assert [p.sha256() for p in proofs] == [jaxstark.prove(t, **options).sha256() for t in traces]

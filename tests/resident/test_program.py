@@ -1,0 +1,152 @@
+"""The proof as one program: CUDA accepts it at every size, in few launches of kernels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+jax = pytest.importorskip("jax")
+
+from jaxstark.air.legacy26 import legacy26  # noqa: E402
+from jaxstark.air.registry import SHIPPED  # noqa: E402
+from jaxstark.channel import Blake2sChannel  # noqa: E402
+from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
+from jaxstark.params import PRESETS, ProofParams  # noqa: E402
+from jaxstark.resident.program import Program, abstract_tables, tables  # noqa: E402
+from jaxstark.resident.protocol import abstract_inputs, on_device  # noqa: E402
+from jaxstark.transcript import Transcript  # noqa: E402
+
+PARAMS = PRESETS["stwo-96"]
+# Each costs about 0.12 s of compilation, and a launch in every proof.
+MAX_KERNELS = 40
+
+
+def program(name: str, log_size: int, params: ProofParams = PARAMS) -> Program:
+    """Of an example; its largest component has ``2^log_size`` rows."""
+    small = log_size if name == "plonk" else min(log_size, 8)  # a circuit fixes its size
+    air, sizes, _, public = SHIPPED[name].example(small, 1)
+    sizes = tuple(log_size if k == max(sizes) else k for k in sizes)
+    return Program(air.structure, air.shape(sizes, public), params)
+
+
+def lower(p: Program) -> str:
+    start = Transcript.of(Blake2sChannel(), DeviceHashes())
+    traced = on_device.trace(p, abstract_tables(p), abstract_inputs(p), start)
+    return traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "log_size"),
+    [
+        pytest.param("legacy26", 10, marks=pytest.mark.floor),
+        ("legacy26", 20),
+        # Two sizes; tree 0 and lookups.
+        pytest.param("range_sum", 12, marks=pytest.mark.floor),
+        pytest.param("legacy26", 16, marks=pytest.mark.slow),
+        pytest.param("legacy26", 22, marks=pytest.mark.slow),
+        pytest.param("legacy26", 24, marks=pytest.mark.slow),
+        pytest.param("state_machine", 20, marks=pytest.mark.slow),
+    ],
+)
+def test_the_whole_proof_lowers_for_cuda_in_few_kernels(name, log_size):
+    text = lower(program(name, log_size))
+    kernels = text.count("stablehlo.custom_call @mosaic_gpu")
+    assert kernels >= 10
+    if name == "legacy26":
+        assert kernels <= MAX_KERNELS
+
+
+@pytest.mark.floor
+def test_abstract_tables_are_those_of_a_proof():
+    """A program that is compiled ahead, for another process, takes the tables of this one."""
+    for params in (ProofParams(0, 1, 3, 2, 1), ProofParams(0, 3, 3, 1, 0)):
+        p = program("range_sum", 8, params)
+        made = jax.eval_shape(lambda t: t, tables(p))
+        assert jax.tree.structure(made) == jax.tree.structure(abstract_tables(p))
+        for got, want in zip(*map(jax.tree.leaves, (abstract_tables(p), made)), strict=True):
+            assert (got.shape, got.dtype) == (want.shape, want.dtype)
+
+
+def test_programs_are_compared_by_value():
+    """A shape compiles once, whoever made its AIR."""
+    one, two = program("range_sum", 8), program("range_sum", 8)
+    assert one is not two and one == two and hash(one) == hash(two)
+    changed = [
+        program("range_sum", 9),
+        program("legacy26", 8),
+        program("range_sum", 8, replace(PARAMS, n_queries=71)),
+        replace(one, interpret=True),
+        replace(one, max_words=1 << 20),
+    ]
+    assert all(other != one for other in changed)
+
+
+def test_t37_descriptions_tell_programs_apart():
+    """By their text, which is the same in every process."""
+    one = program("range_sum", 8)
+    assert repr(one.description()) == repr(program("range_sum", 8).description())
+    assert " at 0x" not in repr(one.description())
+    others = [
+        program("range_sum", 9),
+        program("state_machine", 8),
+        program("plonk", 8),
+        program("range_sum", 8, replace(PARAMS, pow_bits=25)),
+        program("range_sum", 8, replace(PARAMS, log_blowup=2)),
+        replace(one, max_words=1 << 20),
+    ]
+    texts = {repr(p.description()) for p in [one, *others]}
+    assert len(texts) == 1 + len(others)
+
+
+def test_t37_a_changed_rule_changes_the_description():
+    air = legacy26()
+    (comp,) = air.components
+
+    def other(row, air):
+        comp.evaluate(row, air)
+        air.constrain(row.pc_curr - row.reg0_next, "one rule more")
+
+    def another(row, air):
+        comp.evaluate(row, air)
+        air.constrain(row.pc_curr + row.reg0_next, "one rule more")
+
+    rules = [comp.evaluate, other, another]
+    airs = [replace(air, components=(replace(comp, evaluate=rule),)) for rule in rules]
+    programs = [Program(a.structure, a.shape((8,)), PARAMS) for a in airs]
+    assert len({repr(p.description()) for p in programs}) == 3
+
+
+def test_t36_more_than_2_31_words_of_digests_are_refused():
+    """Indices of words are 32 bits."""
+    program("legacy26", 26)
+    with pytest.raises(ValueError) as error:
+        program("legacy26", 27)
+    message = str(error.value)
+    assert "\n" not in message
+    for words in ("points of the FRI domain: expected at most 2^27", "got 2^28", "'xla'"):
+        assert words in message
+
+
+@pytest.mark.parametrize("log_size", [20, 24, 26])
+def test_t36_arrays_stay_below_2_31_words(log_size):
+    """A size group whose evaluations have more words is several arrays, each column in one."""
+    p = program("legacy26", log_size)
+    for columns, groups in zip(p.shape.all_columns, p.groups, strict=True):
+        members = [c for _, group in groups for c in group]
+        assert sorted(members) == list(range(len(columns)))
+        for k, group in groups:
+            assert len(group) << (k + p.params.log_blowup) < 1 << 31
+    assert (len(p.groups[1]) > 1) == (log_size == 26)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_record_of_stages_names_what_is_too_small_for_kernels(name):
+    large = program(name, 14).stages()
+    assert list(large)[0] == "commit trace" and list(large)[-1] == "open"
+    small = program(name, 9, ProofParams(0, 1, 3, 2, 1)).stages()
+    assert set(small) == set(large)
+    assert small["commit trace"].startswith("mosaic_gpu, xla for 2^")
+    assert small["FRI"] == "mosaic_gpu"
+    if name == "legacy26":
+        assert set(large.values()) == {"mosaic_gpu"}

@@ -1,0 +1,104 @@
+"""The resident prover on a CPU, its kernels interpreted: the proofs of the XLA stages.
+
+Interpreting and compiling for a CPU take about a minute a proof, hence the small AIR by default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+import jaxstark  # noqa: E402
+from jaxstark.air import Air, component  # noqa: E402
+from jaxstark.air.registry import SHIPPED  # noqa: E402
+from jaxstark.errors import ProvingError  # noqa: E402
+from jaxstark.inputs import bound_channel, read_by_constraints  # noqa: E402
+from jaxstark.inputs import tables as device_tables  # noqa: E402
+from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
+from jaxstark.params import ProofParams  # noqa: E402
+from jaxstark.resident import driver  # noqa: E402
+from jaxstark.resident.program import Program, tables  # noqa: E402
+from jaxstark.resident.protocol import Inputs, on_device, protocol, unpack  # noqa: E402
+from jaxstark.setup import preprocessed  # noqa: E402
+from jaxstark.trace import Trace  # noqa: E402
+from jaxstark.transcript import HostHashes, Transcript  # noqa: E402
+
+PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
+
+
+@component("a b", name="squares")
+def _squares(row, air):
+    air.constrain(row.b - row.a * row.a, "square")
+
+
+def squares(rows: int = 128) -> Trace:
+    a = np.random.default_rng(0).integers(0, 2**31 - 1, rows, np.uint32)
+    b = (a.astype(np.uint64) ** 2 % (2**31 - 1)).astype(np.uint32)
+    return Trace(Air("squares", (_squares,)), {"squares": {"a": a, "b": b}})
+
+
+def shipped(name: str, log_size: int) -> Trace:
+    air, _, columns, public = SHIPPED[name].example(log_size, 1)
+    return Trace(air, columns, public)
+
+
+def prove(trace: Trace, params: ProofParams, where: str) -> jaxstark.Proof:
+    """As ``driver.prove``, with interpreted kernels."""
+    key = trace.air.setup(trace.log_sizes, params)
+    shape = trace.air.shape(trace.log_sizes, trace.public_values)
+    p = Program(trace.air.structure, shape, params, interpret=True)
+    fixed = preprocessed(trace.air, key.log_sizes, params.log_blowup)
+    public = read_by_constraints(trace)
+    inputs = Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
+    hashes = HostHashes() if where == "host" else DeviceHashes(interpret=True)
+    start = Transcript.of(bound_channel(trace, key), hashes)
+    if where == "host":
+        messages = jax.tree.map(np.asarray, protocol(p, tables(p), inputs, start))
+    else:
+        words = np.asarray(on_device(p, tables(p), inputs, start))
+        messages = unpack(driver.messages_like(p), words)
+    return driver.finish(trace, shape, key, messages, where, check=True)
+
+
+def check(trace: Trace, params: ProofParams, where: str) -> None:
+    want = jaxstark.prove(trace, params=params, insecure=True, implementation="xla")
+    got = prove(trace, params, where)
+    assert got == want
+    assert got.to_bytes() == want.to_bytes()
+    assert got.provenance is not None and got.provenance.transcript == where
+
+
+def test_t31_proofs_are_those_of_xla():
+    check(squares(), PARAMS, "host")
+
+
+def test_a_broken_trace_is_found():
+    """The same programs as above: the check at the point fails, and the debugger names the row."""
+    trace = squares()
+    columns = {n: np.array(c) for n, c in trace.columns["squares"].items()}
+    columns["b"][77] ^= 1
+    broken = Trace(trace.air, {"squares": columns})
+    with pytest.raises(ProvingError, match="component squares, row 77, square: expected 0, got"):
+        prove(broken, PARAMS, "host")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "params", "where"),
+    [
+        ("range_sum", replace(PARAMS, pow_bits=2), "host"),  # tree 0; two sizes, one below 2^7
+        ("state_machine", replace(PARAMS, pow_bits=2), "device"),
+        ("plonk", replace(PARAMS, log_blowup=2, fold_step=1), "host"),
+    ],
+)
+def test_t31_proofs_of_every_form_are_those_of_xla(name, params, where):
+    check(shipped(name, 7), params, where)
+
+
+@pytest.mark.slow
+def test_t31_the_transcript_on_the_device_gives_the_same_proof():
+    check(squares(), replace(PARAMS, pow_bits=3), "device")

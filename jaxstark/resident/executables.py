@@ -38,7 +38,7 @@ def load_or_compile(
 
     A file that cannot be read, for whatever reason, is compiled and written again.
     """
-    path = Path(folder) / (key_of(what) + SUFFIX)
+    path = Path(folder).expanduser() / (key_of(what) + SUFFIX)
     if path.exists():
         try:
             serialized, extra = pickle.loads(path.read_bytes())

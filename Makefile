@@ -22,6 +22,11 @@ OUT ?= out/$@
 AIR ?= wide_fibonacci
 LOG_SIZE ?= 12
 
+# `make test-gpu` takes a Python that has JAX for the GPU, pytest and numba; no other set-up. All
+# shapes and all golden proofs: GPU_TESTS=gpu.
+GPU_PYTHON ?= python3
+GPU_TESTS ?= gpu and not slow
+
 PY := $(VENV)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -72,7 +77,11 @@ test: $(VENV)/.stamp-dev ## set up, run the default test suite
 
 .PHONY: test-all
 test-all: $(VENV)/.stamp-dev ## every test, slow ones too
-	@$(PY) -m pytest -n $(WORKERS) --dist=worksteal -m "slow or not slow" $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist=worksteal -m "not gpu" $(ARGS)
+
+.PHONY: test-gpu
+test-gpu: ## kernels on this machine's GPU, with the JAX of GPU_PYTHON
+	@JAX_PLATFORMS= $(GPU_PYTHON) -m pytest -m "$(GPU_TESTS)" --durations=15 tests/gpu $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.stamp-dev ## ruff: rules and format of imports

@@ -110,12 +110,12 @@ def meet(interpret: bool) -> None:
         plgpu.commit_smem()
         return
 
-    @plgpu.inline_mgpu()
     def barrier(context: Any) -> None:
         del context
         mgpu.warpgroup_barrier()
 
-    barrier()
+    emit: Any = plgpu.inline_mgpu()(barrier)  # its context is given when it is lowered
+    emit()
 
 
 def load(ref: Ref, *index: Any) -> Array:

@@ -104,8 +104,10 @@ def protocol(
 ) -> Messages:
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
     # 1. Commit the columns.
-    trees = [inputs.fixed, stages.commit_trace(p, t, inputs.rows)]
-    drawn, transcript = transcript.mix_and_draw(root_of(trees[-1]))
+    tree, drawn, transcript = transcript.commit_and_draw(
+        partial(stages.commit_trace, p, t, inputs.rows)
+    )
+    trees = [inputs.fixed, tree]
     done("commit trace", trees[-1])
 
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
@@ -126,10 +128,13 @@ def protocol(
 
     # 3. One random combination of all constraints, divided by the vanishing polynomial.
     coefficient = drawn[0]
-    trees.append(
-        stages.commit_composition(p, t, trees, coefficient, inputs.public, elements, claims)
+    tree, drawn, transcript = transcript.commit_and_draw(
+        partial(
+            stages.commit_composition,
+            *(p, t, tuple(trees), coefficient, inputs.public, elements, claims),
+        )
     )
-    drawn, transcript = transcript.mix_and_draw(root_of(trees[-1]))
+    trees.append(tree)
     done("commit composition", trees[-1])
 
     # 4. Open every column out of the domain, at a point drawn after all commitments.

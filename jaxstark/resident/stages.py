@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxstark import circle, commit, composition, deep, fft, oods
 from jaxstark.commit import Committed, log_size
+from jaxstark.deep_coefficients import powers_traced
 from jaxstark.fields import m31
 from jaxstark.interaction import interaction_columns
 from jaxstark.merkle import MerkleTree
@@ -101,9 +102,10 @@ def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
 
 
 @stage
-def commit_trace(p: Program, t: Tables, rows: Sequence[Array]) -> Committed:
+def commit_trace(p: Program, t: Tables, rows: Sequence[Array], digest: Array | None = None) -> Made:
     """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
-    return _commit_rows(p, t, commit.by_size(rows, p.shape.columns[TRACE], p.groups[TRACE]))
+    groups = commit.by_size(rows, p.shape.columns[TRACE], p.groups[TRACE])
+    return _make_of_rows(p, t, groups, digest)
 
 
 @stage
@@ -165,9 +167,11 @@ def commit_composition(
     public: dict[str, Array],
     elements: Sequence[Array],
     claims: Array,
-) -> Committed:
+    digest: Array | None = None,
+) -> Made:
     """The last tree: the split quotient of all constraints combined by ``coefficient`` ``[4]``."""
-    powers = oods_kernels.powers(coefficient, p.shape.n_constraints, interpret=p.interpret)[::-1]
+    # Under XLA: a few small fusions beat a call site of a kernel, which costs compile time.
+    powers = powers_traced(coefficient, p.shape.n_constraints)[::-1]
     domains = [_on_quotient_domain(p, t, tree) for tree in trees]
     by_size: dict[int, Array] = {}
     start = claim = 0
@@ -197,7 +201,8 @@ def commit_composition(
         start += count
     coefficients = _interpolate(p, t, composition.lift_and_add(by_size))
     halves = [composition.split(coefficients)]
-    return _commit(p, t, commit.by_size(halves, p.shape.all_columns[-1], p.groups[-1]))
+    groups = commit.by_size(halves, p.shape.all_columns[-1], p.groups[-1])
+    return _make(p, t, groups, digest)
 
 
 def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, tuple[Array, ...]]:

@@ -93,7 +93,7 @@ def test_t32_fri_folds_and_trees(log_size, log_blowup):
         alpha = felt(rng)
         with cpu():
             multipliers = fri.multipliers(alpha, step)
-            want = np.asarray(fri.fold(values, table[: 1 << log_layer], multipliers))
+            want = np.array(fri.fold(values, table[: 1 << log_layer], multipliers))
         given = (jnp.asarray(a) for a in (values, table, array(alpha)))
         assert_equal(fri_kernels.fold(*given, step), want)
         packing = fri_packing(log_layer, step)
@@ -104,7 +104,7 @@ def test_t32_fri_folds_and_trees(log_size, log_blowup):
         for got, level in zip(levels, tree.levels, strict=True):
             assert_equal(got, level)
         values, log_layer = want, log_layer - step
-        if log_layer < 7 and log_layer > log_blowup + 1:
+        if log_blowup + 1 < log_layer < 7:
             values[:, ::5] = P  # few values: once more with redundant words
 
 

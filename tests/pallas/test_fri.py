@@ -116,7 +116,7 @@ def test_repeated_draws_of_a_tail_leave_no_gap(monkeypatch):
     monkeypatch.setattr(channel_kernels, "REJECTED_FROM", bound)
     values, table, _ = layer(4, table_log=6)
     values %= np.uint32(P)
-    run = jax.jit(lambda *x: fri_tail.tail(*x, (1, 1, 1), interpret=True))
+    run = jax.jit(lambda v, t, d: fri_tail.tail(v, t, d, (1, 1, 1), interpret=True))
     digest = np.random.default_rng(4).integers(0, 2**32, 8, np.uint32)
     got = run(values, table, digest)
     channel, repeats = Blake2sChannel(digest.tobytes()), 0

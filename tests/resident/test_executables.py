@@ -6,6 +6,7 @@ import os
 import pickle
 import stat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ class Source:
         return program.lower(jax.ShapeDtypeStruct(ROWS.shape, ROWS.dtype)), ("like", self.factor)
 
 
-def load(folder, source, what="what"):
+def load(folder, source, what: Any = "what"):
     run, extra = executables.load_or_compile(folder, what, source)
     return np.asarray(run(ROWS)["out"]).tolist(), extra
 

@@ -99,7 +99,7 @@ def test_stages_with_cut_groups_equal_whole_ones() -> None:
     t, rows, rng = tables(p), words(16, 1 << 7), np.random.default_rng(1)
     coefficient, drawn, batching = rng.integers(0, P, (3, 4), np.uint32)
 
-    tree = stages.commit_trace(p, t, [jnp.asarray(rows)])
+    tree = stages.commit_trace(p, t, [jnp.asarray(rows)]).tree
     whole = commit.commit_rows([jnp.asarray(rows)], 1)
     assert np.array_equal(np.concatenate(tree.evaluations), whole.evaluations[0])
     assert len(tree.evaluations) == 2
@@ -107,7 +107,7 @@ def test_stages_with_cut_groups_equal_whole_ones() -> None:
         assert np.array_equal(got, expected)
 
     no_claims = np.zeros((0, 4), np.uint32)
-    last = stages.commit_composition(p, t, [EMPTY, tree], coefficient, {}, (), no_claims)
+    last = stages.commit_composition(p, t, [EMPTY, tree], coefficient, {}, (), no_claims).tree
     halves = composition.composition_coefficients(
         air.structure, shape, 1, [EMPTY, whole], qm31.from_ints(coefficient), {}, (), []
     )
@@ -164,9 +164,9 @@ def test_arrays_beyond_two_to_the_31_words_are_cut() -> None:
     assert [[len(m) for _, m in groups] for groups in p.groups] == [[], [13, 13], [8]]
 
     def columns(tables, inputs, felt, positions):
-        trees = [inputs.fixed, stages.commit_trace(p, tables, inputs.rows)]
+        trees = [inputs.fixed, stages.commit_trace(p, tables, inputs.rows).tree]
         claims = jnp.zeros((0, 4), np.uint32)
-        trees.append(stages.commit_composition(p, tables, trees, felt, {}, (), claims))
+        trees.append(stages.commit_composition(p, tables, trees, felt, {}, (), claims).tree)
         samples, multiples = stages.sample(p, tables, trees, felt)
         values = stages.quotients(p, tables, trees, samples, multiples[0], felt)
         return trees, values, stages.open_queries(p, trees, _no_layers(p), positions)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def honest(log_last: int = 3, **changes) -> Messages:
     """Messages of an AIR without lookups whose checks pass; the last layer has 4 coefficients."""
     last = np.zeros((1 << log_last, 4), np.uint32)
     last[: 1 << PARAMS.log_last_layer] = WORDS((1 << PARAMS.log_last_layer, 4))
-    fields = dict.fromkeys(Messages._fields)
+    fields: dict[str, Any] = dict.fromkeys(Messages._fields)
     fields |= {"drawn": (), "claims": np.zeros((0, 4), np.uint32), "last": last}
     fields |= {"defect": np.zeros(4, np.uint32)}
     return Messages(**(fields | changes))
@@ -64,8 +65,9 @@ def balanced() -> Messages:
     air, public = state_machine(), golden("state_machine").public
     drawn = tuple(WORDS((2, 4)) for _ in air.relations)
     elements = {
-        relation: relation_elements(*felts(pair.T), relation.arity)
+        relation: relation_elements(z, alpha, relation.arity)
         for relation, pair in zip(air.relations, drawn, strict=True)
+        for z, alpha in [felts(pair.T)]
     }
     claims = WORDS((sum(c.n_entries > 0 for c in air.info.components), 4))
     total = logup_total(air, public, elements, felts(claims.T))

@@ -79,7 +79,8 @@ def _layer(
             product = m31.mul_doubled(factor, y)
             x, y = m31.add(x, product), m31.sub(x, product)
         done.append((x, y))
-    halves = [lax.concatenate(v, 0) if len(v) > 1 else v[0] for v in zip(*done, strict=True)]
+    sides: list[list[Any]] = [[pair[i] for pair in done] for i in range(2)]
+    halves = [lax.concatenate(v, 0) if len(v) > 1 else v[0] for v in sides]
     halves = [lax.reshape(v, (blocks, 1, distance, *lanes)) for v in halves]
     return lax.reshape(lax.concatenate(halves, 1), words.shape)
 

@@ -165,11 +165,15 @@ def test_batch_sizes_are_checked_before_any_trace_is_taken(bad, events):
     ("traces", "words"),
     [
         (lambda: [fibonacci(0), sums(1)], "traces: expected all of AIR wide_fibonacci/5"),
+        (
+            lambda: [fibonacci(0), Trace(wide_fibonacci(6), wide_fibonacci_columns(6, 5))],
+            r"got wide_fibonacci/6 with \(5,\)",
+        ),
         (lambda: [fibonacci(0), fibonacci(1, 6)], r"with log sizes \(5,\), got .* with \(6,\)"),
         (lambda: [fibonacci(0), "trace"], "traces: expected jaxstark.Trace objects, got str"),
         (lambda: [None], "traces: expected jaxstark.Trace objects, got NoneType"),
     ],
-    ids=["AIR", "sizes", "no trace", "None"],
+    ids=["AIR", "AIR of equal sizes", "sizes", "no trace", "None"],
 )
 def test_traces_that_do_not_belong_together_are_refused(traces, words, size):
     with pytest.raises(ValueError, match=words) as error:

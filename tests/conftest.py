@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(terminalreporter) -> None:  # noqa: ANN001
     """Say what the outcome does not cover, before pytest's closing line."""
     write = terminalreporter
-    skipped = [r for r in write.stats.get("skipped", ()) if "gpu" in r.keywords]
+    skipped = [r for r in write.stats.get("skipped", ()) if "gpu" in getattr(r, "keywords", ())]
     if any("no GPU for the kernels" in str(r.longrepr) for r in skipped):
         write.section("GPU NOT RUN", sep="!", red=True)
         write.line("JAX found no GPU that runs the kernels: nothing was compared on one.")

@@ -16,6 +16,7 @@ import jaxstark  # noqa: E402
 from jaxstark.air import Air, component  # noqa: E402
 from jaxstark.air.registry import SHIPPED  # noqa: E402
 from jaxstark.errors import ProvingError  # noqa: E402
+from jaxstark.fields import m31  # noqa: E402
 from jaxstark.inputs import bound_channel, read_by_constraints  # noqa: E402
 from jaxstark.inputs import tables as device_tables  # noqa: E402
 from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
@@ -30,15 +31,17 @@ from jaxstark.transcript import HostHashes, Transcript  # noqa: E402
 PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
 
 
-@component("a b", name="squares")
+@component("a b c", name="squares")
 def _squares(row, air):
     air.constrain(row.b - row.a * row.a, "square")
+    air.constrain(row.c - row.a - row.b, "sum")
 
 
 def squares(rows: int = 128) -> Trace:
-    a = np.random.default_rng(0).integers(0, 2**31 - 1, rows, np.uint32)
-    b = (a.astype(np.uint64) ** 2 % (2**31 - 1)).astype(np.uint32)
-    return Trace(Air("squares", (_squares,)), {"squares": {"a": a, "b": b}})
+    a = np.random.default_rng(0).integers(0, m31.P, rows, np.uint32)
+    b = m31.mul(a, a)
+    columns = {"a": a, "b": b, "c": m31.add(a, b)}
+    return Trace(Air("squares", (_squares,)), {"squares": columns})
 
 
 def shipped(name: str, log_size: int) -> Trace:

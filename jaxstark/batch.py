@@ -16,6 +16,8 @@ from jaxstark.shape import ProofShape
 from jaxstark.trace import Trace
 
 DEFAULT_BATCH = 8
+# Traces that fit each other, their shape and their verifying key.
+Group = tuple[list[Trace], ProofShape, VerifyingKey]
 
 
 def prove_batch(
@@ -53,44 +55,26 @@ def prove_batch(
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     require_secure(params, None, None, insecure)
     chosen = choose(implementation, "host")
-    if chosen == "xla":
-        return _one_by_one(traces, params, key, profile, insecure, batch)
-    return _together(traces, params, key, profile, insecure, batch)
-
-
-def _one_by_one(
-    traces: Iterable[Trace],
-    params: ProofParams,
-    key: VerifyingKey | None,
-    profile: str,
-    insecure: bool,
-    batch: int,
-) -> list[Proof]:
+    groups = _checked(traces, params, key, profile, insecure, chosen, batch)
+    if chosen == "mosaic_gpu":
+        return _together(groups, batch)
     from jaxstark.prover import prove
 
-    proofs = []
-    for group, _, expected in _checked(traces, params, key, profile, insecure, "xla", batch):
-        for trace in group:
-            made = prove(
-                trace,
-                params=params,
-                key=expected,
-                profile=profile,
-                insecure=insecure,
-                implementation="xla",
-            )
-            proofs.append(made)
-    return proofs
+    return [
+        prove(
+            trace,
+            params=params,
+            key=expected,
+            profile=profile,
+            insecure=insecure,
+            implementation=chosen,
+        )
+        for group, _, expected in groups
+        for trace in group
+    ]
 
 
-def _together(
-    traces: Iterable[Trace],
-    params: ProofParams,
-    key: VerifyingKey | None,
-    profile: str,
-    insecure: bool,
-    batch: int,
-) -> list[Proof]:
+def _together(groups: Iterator[Group], batch: int) -> list[Proof]:
     import jax
 
     from jaxstark.resident import batch as resident
@@ -106,10 +90,8 @@ def _together(
     # Grinding is a loop that the runtime steps: starting a batch holds its thread until the search
     # ends. Another thread meanwhile takes the next traces and finishes the batch before.
     with ThreadPoolExecutor(1, "prove_batch") as worker:
-        for group, shape, expected in _checked(
-            traces, params, key, profile, insecure, "mosaic_gpu", batch
-        ):
-            started = worker.submit(start, group, shape, expected)
+        for group in groups:
+            started = worker.submit(start, *group)
             if pending is not None:
                 proofs += resident.finish(pending.result())
             pending = started
@@ -126,7 +108,7 @@ def _checked(
     insecure: bool,
     implementation: str,
     batch: int,
-) -> Iterator[tuple[list[Trace], ProofShape, VerifyingKey]]:
+) -> Iterator[Group]:
     """Groups of traces that fit each other, with their shape and verifying key."""
     groups = _groups(traces, batch)
     group = next(groups, None)

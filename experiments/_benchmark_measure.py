@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+import _benchmark_profile
 import _script
 from _benchmark_jobs import DIGITS, Case, Workload
 
@@ -95,7 +96,7 @@ def proof_rows(
     for source in sources:
         trace = blunt.trace(0, source)
         warm = _warm(prover, trace, blunt, options.warm_runs)
-        stages = _stages(prover, trace, options.warm_runs)
+        stages, stages_from = _stages(prover, trace, options.warm_runs)
         del trace  # one trace at a time is on the device
         ground, total = _with_proof_of_work(grinder, case, source, options.pow_runs)
         proof = ground.proof
@@ -116,6 +117,7 @@ def proof_rows(
                 "warm": warm,
                 "stages": _script.rounded(stages, DIGITS),
                 "stages_sum": round(sum(stages.values()), DIGITS),
+                "stages_from": stages_from,
                 "with_proof_of_work": total,
                 "verify": ground.verify,
             },
@@ -181,8 +183,15 @@ def _warm(prover: Any, trace: Trace, case: Case, count: int) -> dict[str, Any]:
     return _script.spread(seconds, DIGITS)
 
 
-def _stages(prover: Any, trace: Trace, warm_runs: int) -> dict[str, float]:
-    """Median seconds of every stage, each of which waits for its arrays."""
+def _stages(prover: Any, trace: Trace, warm_runs: int) -> tuple[dict[str, float], str]:
+    """Median seconds of every stage, and where they are from.
+
+    A proof that is one program shows its stages in a profile; of others each waits for its arrays.
+    """
+    if prover.transcript == "device":
+        seen = _benchmark_profile.stages(lambda: prover(trace))
+        if seen is not None:
+            return seen, "profile"
     found: dict[str, list[float]] = {}
     for _ in range(min(STAGE_RUNS, warm_runs)):
         once: dict[str, float] = {}
@@ -193,7 +202,7 @@ def _stages(prover: Any, trace: Trace, warm_runs: int) -> dict[str, float]:
         prover(trace, on_stage=note)
         for stage, seconds in once.items():
             found.setdefault(stage, []).append(seconds)
-    return {stage: statistics.median(seconds) for stage, seconds in found.items()}
+    return {stage: statistics.median(seconds) for stage, seconds in found.items()}, "waiting"
 
 
 @dataclass(frozen=True)

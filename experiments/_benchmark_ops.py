@@ -119,7 +119,7 @@ def _out_of_domain(size: Size) -> Prepared:
     k, c = size.log_size, size.columns
     point = circle.secure_point(QM31(1, 2, 3, 4))
     return Prepared(
-        partial(oods_kernels.evaluate_at, interpret=size.interpret),
+        lambda x, factors: oods_kernels.evaluate_at([x], factors, interpret=size.interpret),
         (words(c, 1 << k), oods.point_factors((point,), k)),
         oods.evaluate_at_factors,
         c * (WORD << k),

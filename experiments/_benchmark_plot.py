@@ -21,8 +21,8 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:
     """Write the picture; False if there is nothing to draw.
 
     Rows of ``stwo-96`` with a resident trace are drawn, or, if there are none, of the parameters
-    that the file has; stages are those of the host's transcript. Where several backends proved a
-    size, the last one counts.
+    that the file has; stages are those of the device's transcript, from a profile, or else of the
+    host's. Where several backends proved a size, the last one counts.
     """
     chosen = [
         row
@@ -37,6 +37,7 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:
     params = PARAMS if PARAMS in names else names[-1]
     chosen = [row for row in chosen if row["params"] == params]
     staged = {r["log_size"]: r for r in chosen if r["transcript"] == "host"}
+    staged |= {r["log_size"]: r for r in chosen if r["seconds"].get("stages_from") == "profile"}
     panels = len(staged) + 1
     lines = -(-panels // COLUMNS)
     figure, axes = plt.subplots(

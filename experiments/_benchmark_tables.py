@@ -116,7 +116,9 @@ def stage_lines(row: Row) -> list[str]:
         times = ratio(seconds / bound) if bound else "-"
         lines.append((name, milliseconds(seconds), milliseconds(bound), times))
     total, warm = row["seconds"]["stages_sum"], row["seconds"]["warm"]["median"]
-    lines.append(("sum, stage by stage", milliseconds(total), "-", "-"))
+    busy = row["seconds"].get("stages_from") == "profile"
+    label = "sum, device busy" if busy else "sum, stage by stage"
+    lines.append((label, milliseconds(total), "-", "-"))
     bound = row["limit"]["seconds"]
     lines.append(("proof", milliseconds(warm), milliseconds(bound), ratio(warm / bound)))
     return [f"  {line}" for line in aligned(lines).splitlines()]

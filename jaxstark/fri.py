@@ -134,6 +134,18 @@ def fold(values: Any, table: Any, multipliers: Any) -> Any:
     return values
 
 
+def fold_few(values: Any, table: Any, alpha: Any, step: int) -> Any:
+    """``fold`` of a small layer with a challenge that is on the device, uint32 ``[4]``."""
+    challenge = qm31.from_array(alpha[:, None])
+    for _ in range(step):
+        half = values.shape[1] // 2
+        left, right = (qm31.from_array(values[:, side::2]) for side in range(2))
+        odd = qm31.mul_base(qm31.sub(left, right), table[half : 2 * half])
+        values = qm31.to_array(qm31.add(qm31.add(left, right), qm31.mul(challenge, odd)))
+        challenge = qm31.sq(challenge)
+    return values
+
+
 @lru_cache(maxsize=64)
 def inverse_twiddles(log_domain: int, log_layer: int) -> Any:
     """The table of `fold` for a layer of ``2^log_layer`` values, as a device array.

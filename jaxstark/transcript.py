@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 import jax
 import numpy as np
 
-from jaxstark.channel import POW_PREFIX, Blake2sChannel
+from jaxstark.channel import Blake2sChannel
 from jaxstark.hash.blake2s import DIGEST_WORDS
 
 Array = Any
@@ -42,8 +42,14 @@ class Hashes(Protocol):
         """Absorb words, then draw: the digest after the words, the elements, the counter."""
         ...
 
-    def draw_blocks(self, digest: Array, n_draws: Array, count: int) -> Array:
-        """The words of ``count`` successive draws, uint32 ``[count, 8]``."""
+    def mix_and_prefix(
+        self, digest: Array, parts: Sequence[Array], bits: int
+    ) -> tuple[Array, Array]:
+        """Absorb words: the digest after them, and the digest that nonces are appended to."""
+        ...
+
+    def mix_and_draw_blocks(self, digest: Array, parts: Sequence[Array], count: int) -> Array:
+        """Absorb up to 8 words: the words of the next ``count`` draws, uint32 ``[count, 8]``."""
         ...
 
 
@@ -68,9 +74,18 @@ class HostHashes:
         mixed = self.hash_words([digest, *parts])
         return mixed, *self.draw(mixed, np.zeros(1, np.uint32))
 
-    def draw_blocks(self, digest: Array, n_draws: Array, count: int) -> np.ndarray:
+    def mix_and_prefix(
+        self, digest: Array, parts: Sequence[Array], bits: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See ``Hashes``."""
-        channel, blocks = _on_host(digest, n_draws), []
+        mixed = self.hash_words([digest, *parts])
+        prefix = _on_host(mixed, np.zeros(1, np.uint32)).pow_prefix(bits)
+        return mixed, np.frombuffer(prefix, "<u4").astype(np.uint32)
+
+    def mix_and_draw_blocks(self, digest: Array, parts: Sequence[Array], count: int) -> np.ndarray:
+        """See ``Hashes``."""
+        channel = _on_host(self.hash_words([digest, *parts]), np.zeros(1, np.uint32))
+        blocks = []
         for _ in range(count):
             words, channel = channel.draw_u32s()
             blocks.append(words)
@@ -133,12 +148,16 @@ class Transcript:
         drawn, n_draws = self.hashes.draw(self.digest, self.n_draws)
         return drawn.reshape(2, 4), replace(self, n_draws=n_draws)
 
-    def draw_queries(self, log_domain: int, count: int) -> Array:
-        """``count`` positions below ``2^log_domain``, uint32, as drawn; ends the transcript."""
-        blocks = self.hashes.draw_blocks(self.digest, self.n_draws, -(-count // DIGEST_WORDS))
-        return blocks.reshape(-1)[:count] & np.uint32((1 << log_domain) - 1)
+    def mix_for_work(self, *words: Array, bits: int) -> tuple[Array, Self]:
+        """Absorb words; then the digest, uint32 ``[8]``, to which grinding appends nonces."""
+        digest, prefix = self.hashes.mix_and_prefix(self.digest, words, bits)
+        return prefix, replace(self, digest=digest, n_draws=np.zeros(1, np.uint32))
 
-    def pow_prefix(self, bits: int) -> Array:
-        """The digest, uint32 ``[8]``, to which grinding appends nonces."""
-        head = np.array([POW_PREFIX, 0, 0, 0], np.uint32)
-        return self.hashes.hash_words((head, self.digest, np.array([bits], np.uint32)))
+    def mix_and_draw_queries(self, *words: Array, log_domain: int, count: int) -> Array:
+        """Absorb a nonce, then draw ``count`` positions below ``2^log_domain``, uint32.
+
+        Positions come as drawn. Ends the transcript.
+        """
+        n_blocks = -(-count // DIGEST_WORDS)
+        blocks = self.hashes.mix_and_draw_blocks(self.digest, words, n_blocks)
+        return blocks.reshape(-1)[:count] & np.uint32((1 << log_domain) - 1)

@@ -102,6 +102,14 @@ CASES = [
 ]
 
 
+def test_a_small_layer_folds_with_a_challenge_on_the_device():
+    values, table, alpha = random_words(1, 4, 16), random_words(2, 16), random_words(3, 4)
+    values[:, ::3] = P  # a redundant zero
+    for step in (1, 3):
+        want = fri.fold(values, table, fri.multipliers(QM31(*alpha.tolist()), step))
+        assert np.array_equal(fri.fold_few(values, table, jnp.asarray(alpha), step), want)
+
+
 @pytest.mark.parametrize(("log_size", "params"), CASES)
 def test_low_degree_functions_are_accepted(log_size, params):
     values = low_degree(4, log_size, log_size + params.log_blowup)

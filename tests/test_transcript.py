@@ -30,9 +30,9 @@ def steps(transcript: Transcript):
     second, transcript = transcript.draw_felts()
     transcript = transcript.mix(FELTS.reshape(-1))
     third, transcript = transcript.draw_felts()
-    prefix = transcript.pow_prefix(26)
-    transcript = transcript.mix(np.array([5, 1], np.uint32))
-    positions = transcript.draw_queries(20, 21)
+    prefix, transcript = transcript.mix_for_work(FELTS[0], bits=26)
+    nonce = np.array([5, 1], np.uint32)
+    positions = transcript.mix_and_draw_queries(nonce, log_domain=20, count=21)
     return first, second, third, prefix, positions, transcript.digest
 
 
@@ -42,9 +42,9 @@ def channel_steps(channel: Blake2sChannel):
     second, channel = channel.draw_felts(2)
     channel = channel.mix_felts([QM31(*map(int, felt)) for felt in FELTS])
     third, channel = channel.draw_felts(2)
+    channel = channel.mix_felts([QM31(*map(int, FELTS[0]))])
     prefix = channel.pow_prefix(26)
-    channel = channel.mix_u64((1 << 32) + 5)
-    positions, _ = draw_queries(channel, 20, 21)
+    positions, _ = draw_queries(channel.mix_u64((1 << 32) + 5), 20, 21)
     return first, second, third, prefix, positions, channel.digest
 
 

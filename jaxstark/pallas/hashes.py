@@ -34,6 +34,12 @@ class DeviceHashes:
         """Absorb and draw in one launch."""
         return api.mix_and_draw(digest, tuple(parts), interpret=self.interpret)
 
-    def draw_blocks(self, digest: Array, n_draws: Array, count: int) -> Array:
-        """Words of successive draws."""
-        return api.draw_blocks(digest, n_draws, count, interpret=self.interpret)
+    def mix_and_prefix(
+        self, digest: Array, parts: Sequence[Array], bits: int
+    ) -> tuple[Array, Array]:
+        """Absorb and hash for a proof of work in one launch."""
+        return api.mix_and_prefix(digest, tuple(parts), bits, interpret=self.interpret)
+
+    def mix_and_draw_blocks(self, digest: Array, parts: Sequence[Array], count: int) -> Array:
+        """Absorb and draw words in one launch."""
+        return api.mix_and_draw_blocks(digest, tuple(parts), count, interpret=self.interpret)

@@ -63,6 +63,9 @@ def launch(
     def flat_body(*refs: Ref) -> None:
         body(_point(lax.axis_index("block"), sizes), *refs)
 
+    # What profiles show: the operation's folder, and the function or class that the body is in.
+    folder, function = body.__module__.split(".")[-2], body.__qualname__.split(".")[0]
+    flat_body.__name__ = f"{folder}_{function.strip('_')}"
     options: dict[str, Any] = {}
     if interpret:
         options["interpret"] = plgpu.InterpretGPUParams()

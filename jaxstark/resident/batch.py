@@ -6,18 +6,20 @@ A batch is an axis of the grid of every kernel, so that small proofs fill the de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxstark.channel import Blake2sChannel
 from jaxstark.key import VerifyingKey
+from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.proof import Proof
 from jaxstark.resident import driver, memory
-from jaxstark.resident.program import Program, Tables, tables
-from jaxstark.resident.protocol import Inputs, Messages, pack, protocol, unpack
+from jaxstark.resident.program import Program, Tables, abstract_tables, tables
+from jaxstark.resident.protocol import Inputs, Messages, abstract_inputs, pack, protocol, unpack
 from jaxstark.shape import MAX_WORDS, ProofShape
 from jaxstark.trace import Trace
 from jaxstark.transcript import Transcript
@@ -68,7 +70,9 @@ def _start(
     together = jax.tree.map(lambda *words: np.stack(words), *(begin[i] for i in filled))
     stacked = each[0]._replace(rows=rows, public=public)
     memory.check(program, batch)
-    words = _together(program, fixed, stacked, together)
+    run = _compiled(program, batch, jax.config.jax_default_device)
+    words = run(fixed, stacked, together)
+    words.copy_to_host_async()
     return Started(list(traces), shape, key, program, like, words)
 
 
@@ -80,6 +84,21 @@ def _together(p: Program, t: Tables, inputs: Inputs, transcripts: Transcript) ->
         return pack(protocol(p, t, inputs._replace(rows=rows, public=public), transcript))
 
     return jax.vmap(one)(inputs.rows, inputs.public, transcripts)
+
+
+@lru_cache(maxsize=16)
+def _compiled(program: Program, batch: int, device: Any) -> Any:
+    """The program for so many proofs, compiled once in a process."""
+    del device
+
+    def many(words: Any) -> Any:
+        return jax.ShapeDtypeStruct((batch, *np.shape(words)), np.uint32)
+
+    inputs = abstract_inputs(program)
+    rows, public = jax.tree.map(many, (list(inputs.rows), inputs.public))
+    start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
+    arguments = inputs._replace(rows=rows, public=public), jax.tree.map(many, start)
+    return _together.lower(program, abstract_tables(program), *arguments).compile()
 
 
 def finish(started: Started) -> list[Proof]:

@@ -139,22 +139,32 @@ def _run(
         messages = protocol(program, fixed, inputs, start, clock.done)
         return unpack(messages, np.asarray(_pack(messages)))
     if compiled is None:
-        compiled = Compiled(partial(on_device, program), messages_like(program))
+        compiled = _compiled(program, jax.config.jax_default_device)
     words = compiled.run(fixed, inputs, start)
+    words.copy_to_host_async()  # follows the program without waiting for this thread
     clock.done("proof", words)
     return unpack(compiled.like, np.asarray(words))
 
 
 def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:
     """The program from a folder of compiled proofs, or compiled and stored there."""
-
-    def lower() -> tuple[Any, Messages]:
-        start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
-        fixed = abstract_tables(program)
-        lowered = on_device.lower(program, fixed, abstract_inputs(program), start)
-        return lowered, messages_like(program)
-
+    lower = partial(_lower, program)
     return Compiled(*executables.load_or_compile(folder, program.description(), lower))
+
+
+@lru_cache(maxsize=32)
+def _compiled(program: Program, device: Any) -> Compiled:
+    """The program, compiled once in a process. A call of it costs less than one through jit."""
+    del device
+    lowered, like = _lower(program)
+    return Compiled(lowered.compile(), like)
+
+
+def _lower(program: Program) -> tuple[Any, Messages]:
+    start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
+    fixed = abstract_tables(program)
+    lowered = on_device.lower(program, fixed, abstract_inputs(program), start)
+    return lowered, messages_like(program)
 
 
 @lru_cache(maxsize=32)

@@ -21,7 +21,7 @@ from jaxstark.grind import masks_of
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.grind import api as grind_kernels
-from jaxstark.resident import stages
+from jaxstark.resident import openings, stages
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import root_of
 from jaxstark.shape import PREPROCESSED
@@ -54,7 +54,7 @@ class Messages(NamedTuple):
     uint32. ``roots`` ``[trees, 8]`` without tree 0; ``drawn`` per relation ``[2, 4]``; ``claims``
     ``[n, 4]``; ``defect`` ``[4]``, 0 if the samples agree; ``samples`` ``[n, 4]``; ``layers``
     ``[layers, 8]`` roots; ``last`` ``[2^m, 4]``; ``nonce`` ``[2]``, low word first; ``positions``
-    ``[q]`` as drawn; ``rows`` and ``cosets`` as of ``stages.open_queries``.
+    ``[q]`` as drawn; ``rows`` and ``cosets`` as of ``openings.open_queries``.
     """
 
     roots: Array
@@ -162,20 +162,21 @@ def protocol(
         values = stages.fold(p, index, t, values, drawn[0])
     roots = [tree.levels[0][:, 0] for _, tree in layers]
     last = stages.last_layer(p, t, values)
-    transcript = transcript.mix(stages.kept(p, last).reshape(-1))
     done("FRI", last)
 
     # 6. Proof of work, then the queries: no choice is left to the prover after them.
-    bits = p.params.pow_bits
+    sent, bits = stages.kept(p, last).reshape(-1), p.params.pow_bits
     nonce = jnp.zeros(2, np.uint32)
     if bits:
-        nonce = grind_kernels.grind(
-            transcript.pow_prefix(bits), masks_of(bits), bits=bits, interpret=p.interpret
-        )
-    transcript = transcript.mix(nonce)
+        prefix, transcript = transcript.mix_for_work(sent, bits=bits)
+        nonce = grind_kernels.grind(prefix, masks_of(bits), bits=bits, interpret=p.interpret)
+    else:
+        transcript = transcript.mix(sent)
     done("proof of work", nonce)
-    positions = transcript.draw_queries(p.log_domain, p.params.n_queries)
-    rows, cosets = stages.open_queries(p, trees, layers, positions)
+    positions = transcript.mix_and_draw_queries(
+        nonce, log_domain=p.log_domain, count=p.params.n_queries
+    )
+    rows, cosets = openings.open_queries(p, trees, layers, positions)
     messages = Messages(
         roots=jnp.stack([root_of(tree) for tree in trees[1:]]),
         drawn=tuple(relations),
@@ -207,8 +208,8 @@ def pack(messages: Messages) -> Array:
 def unpack(like: Messages, words: np.ndarray) -> Messages:
     """The inverse of ``pack``; ``like`` has the shapes."""
     leaves, tree = jax.tree.flatten(like)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-    parts = np.split(words, ends[:-1])
-    return jax.tree.unflatten(
-        tree, [w.reshape(s.shape) for w, s in zip(parts, leaves, strict=True)]
-    )
+    parts, start = [], 0
+    for leaf in leaves:
+        parts.append(words[start : start + leaf.size].reshape(leaf.shape))
+        start += leaf.size
+    return jax.tree.unflatten(tree, parts)

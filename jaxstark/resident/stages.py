@@ -2,7 +2,7 @@
 
 Arguments are the static ``Program``, its ``Tables`` and arrays; challenges come as uint32 words,
 so that they may be drawn on the device. Arrays below the sizes that a kernel takes go through the
-same operation under XLA. Sources: protocol sections 6, 8, 10, 11, 12.
+same operation under XLA. Sources: protocol sections 6, 8, 10, 11, 12. The last stage is ``openings``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import circle, commit, composition, deep, fft, oods
+from jaxstark import circle, commit, composition, deep, fft, fri, oods
 from jaxstark.commit import Committed, log_size
 from jaxstark.deep_coefficients import powers_traced
 from jaxstark.fields import m31
@@ -34,6 +34,8 @@ from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE
 
 Array = Any
 stage = partial(jax.jit, static_argnums=0)
+# Layers of so many values fold under XLA: a launch takes as long, and longer to compile.
+FEW_VALUES = 64
 
 
 def root_of(tree: Committed) -> Array:
@@ -227,21 +229,39 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
     Returns them with the multiples of the point, uint32 ``[L, 2, 4]``.
     """
     del t
-    multiples = oods_kernels.drawn_multiples(drawn, p.log_size, interpret=p.interpret)
-    # Columns of one size share their basis, and are seen one row back where the mask says so.
-    values, places = [], {}
-    total, shape = 0, p.shape
+    largest, basis = p.log_size, None
+    if oods_kernels.fits(largest):
+        multiples, basis = oods_kernels.drawn_basis(drawn, largest, interpret=p.interpret)
+    else:
+        multiples = oods_kernels.drawn_multiples(drawn, largest, interpret=p.interpret)
+    # Columns of one size share their basis and a launch, and are seen one row back where the mask
+    # says so.
+    shape = p.shape
+    together: dict[tuple[int, int], list[tuple[Array, tuple[int, ...]]]] = {}
+    columns: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for index, tree in enumerate(trees):
         offsets = shape.all_offsets[index]
         for (k, members), polys in zip(p.groups[index], tree.coefficients, strict=True):
-            chosen = [(0, tuple(range(len(members))))]
-            if back := tuple(row for row, c in enumerate(members) if len(offsets[c]) == 2):
-                chosen.append((1, back))
-            for which, rows in chosen:
-                factors = oods_kernels.column_factors(multiples[which : which + 1], k)
-                values.append(_evaluate_at(p, polys, factors, rows))
-                places |= {(index, members[row], which): total + i for i, row in enumerate(rows)}
-                total += len(rows)
+            back = tuple(row for row, c in enumerate(members) if len(offsets[c]) == 2)
+            for which, rows in enumerate((tuple(range(len(members))), back)):
+                if rows:
+                    together.setdefault((which, k), []).append((polys, rows))
+                    columns.setdefault((which, k), []).extend((index, members[r]) for r in rows)
+    values, places, total = [], {}, 0
+    for (which, k), groups in together.items():
+        arrays, rows = zip(*groups, strict=True)
+        factors = oods_kernels.column_factors(multiples[which : which + 1], k)
+        if basis is not None and (which, k) == (0, largest):
+            value = oods_kernels.evaluate_with(arrays, basis, rows=rows, interpret=p.interpret)
+        elif oods_kernels.fits(k):
+            value = oods_kernels.evaluate_at(arrays, factors, rows=rows, interpret=p.interpret)
+        else:
+            picked = [polys[np.array(some)] for polys, some in groups]
+            value = oods.evaluate_at_factors(jnp.concatenate(picked), factors)
+        values.append(value[0].T)
+        for index, column in columns[which, k]:
+            places[index, column, which] = total
+            total += 1
     # A column of two samples shows the row before first.
     order = [
         places[index, column, 1 - i if len(mask) == 2 else 0]
@@ -250,13 +270,6 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
         for i in range(len(mask))
     ]
     return jnp.concatenate(values)[np.array(order)], multiples[0]
-
-
-def _evaluate_at(p: Program, polys: Array, factors: Array, rows: tuple[int, ...]) -> Array:
-    """Values of some columns at one point, uint32 ``[rows, 4]``."""
-    if oods_kernels.fits(log_size(polys)):
-        return oods_kernels.evaluate_at(polys, factors, rows=rows, interpret=p.interpret)[0].T
-    return oods.evaluate_at_factors(polys[np.array(rows)], factors)[0].T
 
 
 @stage
@@ -339,6 +352,8 @@ def fold(p: Program, index: int, t: Tables, values: Array, alpha: Array) -> Arra
     """Layer ``index`` folded to the next one."""
     step = p.params.fri_steps(p.log_size)[index]
     table = t.inverse[p.log_domain]
+    if values.shape[1] <= FEW_VALUES:
+        return fri.fold_few(values, table, alpha, step)
     return fri_kernels.fold(values, table, alpha, step, interpret=p.interpret)
 
 
@@ -354,46 +369,3 @@ def last_layer(p: Program, t: Tables, values: Array) -> Array:
 def kept(p: Program, last: Array) -> Array:
     """The coefficients of the last layer that are sent, in bit-reversed order."""
     return last[circle.bit_reversal(p.params.log_last_layer)]
-
-
-# Queries.
-
-
-@stage
-def open_queries(
-    p: Program, trees: Sequence[Committed], layers: Sequence[Any], positions: Array
-) -> tuple[Any, Any]:
-    """Rows and paths of every tree and FRI layer at the drawn positions, uint32 ``[q]``.
-
-    Returns per tree ``(values [c, q] per array, siblings [height, 8, q])``, or None, and per
-    layer ``(values [4, q, 2^step], siblings [levels, 8, q])`` from the top of the coset upward.
-    """
-    positions = positions.astype(np.int32)
-    rows = []
-    for tree in trees:
-        if not tree.evaluations:
-            rows.append(None)
-            continue
-        values = [
-            commit.pick(g, circle.lift_slot(positions, log_size(g), p.log_domain))
-            for g in tree.evaluations
-        ]
-        rows.append((values, _siblings(tree.tree.levels, positions)))
-    opened = []
-    for (values, tree), step in zip(layers, p.params.fri_steps(p.log_size), strict=True):
-        packing = fri_packing(values.shape[1].bit_length() - 1, step)
-        positions = positions >> step
-        cosets = jnp.take(values.reshape(4, -1, 1 << step), positions, axis=1, mode="clip")
-        levels = tree.levels[: len(tree.levels) - (step - packing)]
-        opened.append((cosets, _siblings(levels, positions)))
-    return rows, opened
-
-
-def _siblings(levels: Sequence[Array], positions: Array) -> Array:
-    """Siblings on the paths from the last of some levels, uint32 ``[height, 8, q]``."""
-    found = [
-        commit.pick(level, (positions >> up) ^ 1) for up, level in enumerate(reversed(levels[1:]))
-    ]
-    if not found:
-        return jnp.zeros((0, 8, positions.shape[0]), np.uint32)
-    return jnp.stack(found)

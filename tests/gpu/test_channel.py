@@ -49,9 +49,13 @@ def test_t31_every_step_is_that_of_the_host():
             drawn, transcript = transcript.mix_and_draw(rng.integers(0, P, count, np.uint32))
             more, transcript = transcript.draw_felts()
             out += [drawn, more, transcript.digest, transcript.n_draws]
-        out.append(transcript.pow_prefix(26))
-        transcript = transcript.mix(np.array([5, 1], np.uint32))
-        out += [transcript.digest, transcript.draw_queries(21, 70)]
+        prefix, transcript = transcript.mix_for_work(drawn.reshape(-1), bits=26)
+        out.append(prefix)
+        nonce = np.array([5, 1], np.uint32)
+        out += [
+            transcript.digest,
+            transcript.mix_and_draw_queries(nonce, log_domain=21, count=70),
+        ]
         results.append([np.asarray(x) for x in out])
     for got, want in zip(*reversed(results), strict=True):
         assert_equal(got.reshape(want.shape), want)

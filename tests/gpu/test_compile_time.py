@@ -96,7 +96,11 @@ KERNELS = {
     "hash_words": (channel.hash_words, (shape(144),)),
     "draw": (channel.draw, (shape(8), shape(1))),
     "mix_and_draw": (channel.mix_and_draw, (shape(8), shape(136))),
-    "draw_blocks": (lambda d, n: channel.draw_blocks(d, n, 9), (shape(8), shape(1))),
+    "mix_and_prefix": (lambda d, w: channel.mix_and_prefix(d, w, 26), (shape(8), shape(4))),
+    "mix_and_draw_blocks": (
+        lambda d, w: channel.mix_and_draw_blocks(d, w, 9),
+        (shape(8), shape(2)),
+    ),
     "component_quotient legacy26": quotient(legacy26(), 0, (L,)),
     **{f"component_quotient {n}": quotient(VM, i, VM_SIZES) for i, n in enumerate(NAMES)},
     **{
@@ -106,9 +110,12 @@ KERNELS = {
     },
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
-    "drawn_multiples": (lambda t: oods.drawn_multiples(t, L), (shape(4),)),
+    "drawn_basis": (lambda t: oods.drawn_basis(t, L), (shape(4),)),
     "powers": (lambda x: oods.powers(x, 500), (shape(4),)),
-    "evaluate_at": (oods.evaluate_at, (WIDE, shape(1, L, 4))),
+    "evaluate_at": (
+        lambda x, y, f: oods.evaluate_at([x, y], f),
+        (WIDE, shape(8, 1 << L), shape(1, L, 4)),
+    ),
     "DEEP coefficients": (
         partial(deep_kernels.coefficients, PLAN),
         (shape(C + 8, 4), shape(2, 4), shape(4)),

@@ -125,9 +125,10 @@ def test_t32_values_out_of_domain(log_size, log_blowup):
         return
     coefficients = words(rng, 5, 1 << log_size)
     factors = oods.point_factors((point,), log_size)
-    evaluate = partial(oods_kernels.evaluate_at, rows=(1, 2, 4))
-    got = evaluate(jnp.asarray(coefficients), jnp.asarray(factors))
-    chosen = coefficients[[1, 2, 4]] % np.uint32(P)
+    evaluate = partial(oods_kernels.evaluate_at, rows=((1, 2, 4), (0, 1)))
+    groups = [jnp.asarray(coefficients), jnp.asarray(coefficients[::-1])]
+    got = evaluate(groups, jnp.asarray(factors))
+    chosen = coefficients[[1, 2, 4, 4, 3]] % np.uint32(P)
     assert_equal(got[0], fft_reference.evaluate_at(chosen, point))
 
 
@@ -137,7 +138,7 @@ def test_t32_values_of_large_columns(count, log_size):
     rng = np.random.default_rng(log_size)
     coefficients, point = words(rng, count, 1 << log_size), circle.secure_point(felt(rng))
     factors = oods.point_factors((point,), log_size)
-    got = oods_kernels.evaluate_at(jnp.asarray(coefficients), jnp.asarray(factors))
+    got = oods_kernels.evaluate_at([jnp.asarray(coefficients)], jnp.asarray(factors))
     chosen = [0, count // 2, count - 1]
     want = fft_reference.evaluate_at(coefficients[chosen] % np.uint32(P), point)
     assert_equal(got[0][:, np.array(chosen)], want)

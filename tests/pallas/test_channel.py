@@ -80,26 +80,34 @@ def test_draws_with_too_large_words_are_repeated(monkeypatch):
 
 
 def test_draws_at_once_are_successive_draws():
-    digest, channel = random(8, 2), host(random(8, 2), 3)
-    got = np.asarray(api.draw_blocks(digest, np.uint32(3), 130, interpret=True))
+    digest, nonce = random(8, 2), random(2, 3)
+    got = np.asarray(api.mix_and_draw_blocks(digest, nonce, 130, interpret=True))
     assert got.shape == (130, 8)
+    channel = host(digest).mix_u32s(nonce.tolist())
     for row in got.tolist():
         want, channel = channel.draw_u32s()
         assert row == want
-    one, after = api.draw_words(digest, np.uint32(3), interpret=True)
-    assert np.asarray(one).tolist() == got[0].tolist()
-    assert int(after) == 4
 
 
 def test_mix_and_draw_is_the_channel_of_the_host():
     digest, root = random(8, 3), random(8, 4)
     channel = host(digest).mix_root(root.tobytes())
     want, after = channel.draw_felts(2)
-    got = api.mix_root_and_draw(digest, root.reshape(8, 1), interpret=True)
+    got = api.mix_and_draw(digest, root, interpret=True)
     mixed, drawn, counter = map(np.asarray, got)
     assert mixed.tolist() == words_of(channel.digest)
     assert drawn.tolist() == [*want[0], *want[1]]
     assert counter.shape == () and int(counter) == after.n_draws == 1
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_the_prefix_of_a_proof_of_work_follows_a_mix(count):
+    """Messages of one block and of two."""
+    digest, words = random(8, 6), random(count, 7)
+    channel = host(digest).mix_u32s(words.tolist())
+    mixed, prefix = api.mix_and_prefix(digest, words, 26, interpret=True)
+    assert np.asarray(mixed).tolist() == words_of(channel.digest)
+    assert np.asarray(prefix).tolist() == words_of(channel.pow_prefix(26))
 
 
 def test_every_step_is_one_launch():
@@ -108,10 +116,9 @@ def test_every_step_is_one_launch():
         lower(lambda w: api.hash_words(w, 38), shape(10)),
         lower(lambda d, w: api.hash_words((d, w)), digest, shape(600)),
         lower(api.draw, digest, counter),
-        lower(api.draw_words, digest, shape(1)),
-        lower(lambda d, n: api.draw_blocks(d, n, 10), digest, counter),
-        lower(lambda d, n: api.draw_blocks(d, n, 1000), digest, counter),
-        lower(api.mix_root_and_draw, digest, shape(8, 1)),
+        lower(lambda d, w: api.mix_and_draw_blocks(d, w, 10), digest, shape(2)),
+        lower(lambda d, w: api.mix_and_draw_blocks(d, w, 1000), digest, shape(2)),
+        lower(lambda d, w: api.mix_and_prefix(d, w, 26), digest, shape(4)),
         lower(lambda d, *w: api.mix_and_draw(d, w), digest, shape(500), shape(3)),
     ]
     assert [text.count("stablehlo.custom_call @mosaic_gpu") for text in forms] == [1] * len(forms)
@@ -158,8 +165,8 @@ def test_a_message_too_long_for_shared_memory(draws, monkeypatch):
         (lambda: api.draw(random(7), np.uint32(0)), "digest: expected uint32"),
         (lambda: api.draw(random(8), np.int32(0)), "n_draws: expected uint32"),
         (lambda: api.draw(random(8), random(2)), "n_draws: expected uint32"),
-        (lambda: api.draw_blocks(random(8), np.uint32(0), 0), "count: expected at least 1"),
-        (lambda: api.mix_root_and_draw(random(8), random(9)), "root: expected uint32"),
+        (lambda: api.mix_and_draw_blocks(random(8), random(2), 0), "count: expected at least 1"),
+        (lambda: api.mix_and_draw_blocks(random(8), random(9), 1), "words: expected at most 8"),
         (lambda: api.mix_and_draw(random(9), random(9)), "digest: expected uint32"),
     ],
 )

@@ -61,12 +61,15 @@ def test_blocks_share_a_chunk(unroll):
     masks, start = np.array([0b111111, 0], np.uint32), np.array([5 << 10, 3], np.uint32)
     prefix = random(8, 7)
     run = jax.jit(lambda *a: mosaic_gpu.search(*a, config=config, interpret=True))
-    got = np.asarray(run(prefix, masks, start)).tolist()
+    searching, over = (np.array([word], np.uint32) for word in (mosaic_gpu.NONE, 5))
+    got = np.asarray(run(prefix, masks, start, searching)).tolist()
     first = (3 << 32) + (5 << 10)
     hits = [i for i in range(1 << 10) if passes(prefix, masks, first + i)]
     assert got == [min(i for i in hits if i >> 7 & 1 == block) for block in range(2)]
     none = np.array([2**32 - 1] * 2, np.uint32)
-    assert np.asarray(run(prefix, none, start)).tolist() == [mosaic_gpu.NONE] * 2
+    assert np.asarray(run(prefix, none, start, searching)).tolist() == [mosaic_gpu.NONE] * 2
+    # A search that is over, in a batch with others, does nothing.
+    assert np.asarray(run(prefix, masks, start, over)).tolist() == [mosaic_gpu.NONE] * 2
 
 
 def test_the_high_word_takes_the_carry():

@@ -59,7 +59,7 @@ def lower(function, *shapes) -> str:
 def test_t33_values_are_those_of_the_reference(log_size, points, config):
     coefficients = columns(2, log_size)
     factors = oods.point_factors(points, log_size)
-    got = api.evaluate_at(coefficients, factors, config=config, interpret=True)
+    got = api.evaluate_at([coefficients], factors, config=config, interpret=True)
     want = np.asarray(oods.evaluate_at_factors(coefficients, factors))
     assert np.array_equal(np.asarray(got), want)
 
@@ -68,8 +68,21 @@ def test_rows_are_chosen_without_and_with_a_copy():
     coefficients, factors = columns(4, 8), oods.point_factors((POINT,), 8)
     want = np.asarray(oods.evaluate_at_factors(coefficients, factors))
     for rows in ((2, 3), (0, 3)):
-        got = api.evaluate_at(coefficients, factors, rows=rows, interpret=True)
+        got = api.evaluate_at([coefficients], factors, rows=(rows,), interpret=True)
         assert np.array_equal(np.asarray(got), want[:, :, list(rows)])
+
+
+def test_groups_of_one_size_share_a_launch():
+    """Every column from the array that it lies in; of one array no column at all."""
+    factors = oods.point_factors((POINT,), 9)
+    groups = [columns(3, 9), columns(2, 9)[::-1], columns(2, 9) ^ np.uint32(1)]
+    rows = ((0, 2), (), (1,))
+    got = api.evaluate_at(groups, factors, rows=rows, interpret=True)
+    chosen = np.concatenate([group[list(some)] for group, some in zip(groups, rows, strict=True)])
+    assert np.array_equal(np.asarray(got), np.asarray(oods.evaluate_at_factors(chosen, factors)))
+    got = api.evaluate_at(groups, factors, interpret=True)
+    whole = np.concatenate(groups)
+    assert np.array_equal(np.asarray(got), np.asarray(oods.evaluate_at_factors(whole, factors)))
 
 
 def test_multiples_give_the_factors_of_every_column_size():
@@ -94,6 +107,24 @@ def test_multiples_of_a_drawn_point_and_of_the_row_before(log_size):
         assert np.array_equal(row[-1], array(circle.secure_double(point, log_size - 1)))
 
 
+@pytest.mark.parametrize("log_size", [7, 12])
+def test_multiples_and_basis_of_a_drawn_point_in_one_launch(log_size):
+    """More high parts than low ones, or so few that they are filled up."""
+    felt = array(FELT)
+    multiples, got = api.drawn_basis(felt, log_size, interpret=True)
+    assert np.array_equal(multiples, api.drawn_multiples(felt, log_size, interpret=True))
+    low_log = EvaluateConfig().low_log(log_size, 1)
+    factors = api.column_factors(multiples[:1], log_size)
+    want = api.basis(factors, low_log=low_log, interpret=True)
+    highs = 1 << (log_size - low_log)
+    assert np.array_equal(got.low, want.low)
+    assert got.high.shape == want.high.shape
+    assert np.array_equal(got.high[..., :highs], want.high[..., :highs])
+    coefficients = columns(2, log_size)
+    values = api.evaluate_with([coefficients], got, interpret=True)
+    assert np.array_equal(values, np.asarray(oods.evaluate_at_factors(coefficients, factors)))
+
+
 @pytest.mark.parametrize("count", [1, 2, 129])
 def test_powers(count):
     got = np.asarray(api.powers(array(POINT.x), count, interpret=True))
@@ -107,14 +138,17 @@ def test_powers(count):
     ("count", "log_size", "n_points"), [(26, 20, 1), (26, 20, 2), (52, 26, 1), (8, 7, 1), (3, 9, 4)]
 )
 def test_evaluation_lowers_for_cuda(count, log_size, n_points):
-    text = lower(api.evaluate_at, shape(count, 1 << log_size), shape(n_points, log_size, 4))
+    factors = shape(n_points, log_size, 4)
+    for others in ([], [8], [8, 4]):
+        groups = [shape(n, 1 << log_size) for n in (count, *others)]
+        text = lower(lambda f, *g: api.evaluate_at(g, f), factors, *groups)
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
 
 
 @pytest.mark.parametrize("config", [EvaluateConfig(0, 2), EvaluateConfig(1, 1), EvaluateConfig(0)])
 def test_other_sizes_lower_for_cuda(config):
     text = lower(
-        lambda c, f: api.evaluate_at(c, f, config=config), shape(26, 1 << 20), shape(1, 20, 4)
+        lambda c, f: api.evaluate_at([c], f, config=config), shape(26, 1 << 20), shape(1, 20, 4)
     )
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
 
@@ -123,6 +157,8 @@ def test_points_and_powers_lower_for_cuda():
     for text in (
         lower(lambda p: api.multiples(p, 20), shape(2, 2, 4)),
         lower(lambda t: api.drawn_multiples(t, 26), shape(4)),
+        lower(lambda t: api.drawn_basis(t, 26), shape(4)),
+        lower(lambda t: api.drawn_basis(t, 7), shape(4)),
         lower(lambda x: api.powers(x, 500), shape(4)),
     ):
         assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
@@ -146,19 +182,22 @@ def test_misuse_is_refused():
     assert api.fits(7) and not api.fits(6)
     factors = oods.point_factors((POINT,), 7)
     with pytest.raises(ValueError, match="coefficients: expected 2\\^k of them for k factors"):
-        api.evaluate_at(columns(2, 8), factors)
+        api.evaluate_at([columns(2, 8)], factors)
     with pytest.raises(ValueError, match="for k factors, k >= 7, got 64 for 6"):
-        api.evaluate_at(columns(2, 6), factors[:, :6])
+        api.evaluate_at([columns(2, 6)], factors[:, :6])
     with pytest.raises(ValueError, match="coefficients: expected uint32 .* got int32"):
-        api.evaluate_at(columns(2, 7).astype(np.int32), factors)
+        api.evaluate_at([columns(2, 7).astype(np.int32)], factors)
     with pytest.raises(ValueError, match="rows: expected some of 2, got \\[2\\]"):
-        api.evaluate_at(columns(2, 7), factors, rows=(2,))
+        api.evaluate_at([columns(2, 7)], factors, rows=((2,),))
     with pytest.raises(ValueError, match="basis: expected a point and 7 <= l <= k"):
         api.basis(factors, low_log=8)
+    with pytest.raises(ValueError, match="rows: expected some, got none"):
+        api.evaluate_at([columns(2, 7)], factors, rows=((),))
+    table = api.Basis(np.zeros((1, 4, 256), np.uint32), np.zeros((1, 4, 128)))
     with pytest.raises(ValueError, match="low products: expected uint32 \\[1, 4, 128\\]"):
-        api.evaluate_with(
-            columns(2, 7), api.Basis(np.zeros((1, 4, 256), np.uint32), np.zeros((1, 4, 128)))
-        )
+        api.evaluate_with([columns(2, 7)], table)
+    with pytest.raises(ValueError, match="log size: expected at least 7, got 6"):
+        api.drawn_basis(array(FELT), 6)
     with pytest.raises(ValueError, match="points: expected uint32 \\[any, 2, 4\\]"):
         api.multiples(factors, 3)
     with pytest.raises(ValueError, match="multiples: expected at least one, got 1 times 0"):

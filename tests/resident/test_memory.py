@@ -85,13 +85,13 @@ def test_prove_raises_instead_of_a_partial_proof(device, monkeypatch: pytest.Mon
     def fail(*arguments, **options):
         raise exhausted()
 
-    for where, name in (("host", "protocol"), ("device", "on_device")):
+    for where, name in (("host", "protocol"), ("device", "_compiled")):
         with monkeypatch.context() as patch:
             patch.setattr(driver, name, fail)
             with pytest.raises(MemoryError, match="no proof was made"):
                 driver.prove(trace, SHAPE, key, where, Clock(None), check=True)
     with monkeypatch.context() as patch:
-        patch.setattr(resident_batch, "_together", fail)
+        patch.setattr(resident_batch, "_compiled", fail)
         with pytest.raises(MemoryError, match="no proof was made: 3 proofs of"):
             resident_batch.start([trace] * 2, SHAPE, key, 3)
     memory.check.cache_clear()

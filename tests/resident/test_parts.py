@@ -22,7 +22,7 @@ from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
 from jaxstark.params import PRESETS, ProofParams, fri_packing  # noqa: E402
-from jaxstark.resident import stages  # noqa: E402
+from jaxstark.resident import openings, stages  # noqa: E402
 from jaxstark.resident.program import Program, abstract_tables, tables  # noqa: E402
 from jaxstark.resident.protocol import abstract_inputs  # noqa: E402
 from jaxstark.shape import MAX_WORDS, parts, size_groups  # noqa: E402
@@ -133,7 +133,7 @@ def test_stages_with_cut_groups_equal_whole_ones() -> None:
     assert np.array_equal(quotients, plain)
 
     positions = np.array([0, 3, 255, 3, 100], np.uint32)
-    opened = stages.open_queries(p, trees, _no_layers(p), positions)[0]
+    opened = openings.open_queries(p, trees, _no_layers(p), positions)[0]
     assert np.array_equal(np.concatenate(opened[1][0]), whole.evaluations[0][:, positions])
 
 
@@ -169,7 +169,7 @@ def test_arrays_beyond_two_to_the_31_words_are_cut() -> None:
         trees.append(stages.commit_composition(p, tables, trees, felt, {}, (), claims).tree)
         samples, multiples = stages.sample(p, tables, trees, felt)
         values = stages.quotients(p, tables, trees, samples, multiples[0], felt)
-        return trees, values, stages.open_queries(p, trees, _no_layers(p), positions)[0]
+        return trees, values, openings.open_queries(p, trees, _no_layers(p), positions)[0]
 
     felt, positions = (jax.ShapeDtypeStruct((n,), np.uint32) for n in (4, 70))
     trees, values, opened = jax.eval_shape(

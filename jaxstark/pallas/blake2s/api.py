@@ -325,11 +325,13 @@ def commit_values_and_draw(
     size = _check_values(values, pack_log)
     if digest is not None:
         _check("digest", digest[:, None], 1, DIGEST_WORDS)
-    if pack_log == 2 and size <= 1 << config.top_log:
-        # A leaf is the hash of two nodes of two values each.
-        nodes = values.reshape(DEGREE, 2 * size, 2).transpose(2, 0, 1).reshape(-1, 2 * size)
-        layers, step = _upper_levels([nodes], (), digest, interpret)
-        return Commitment(tuple(layers[:0:-1]), step)
+    if pack_log <= 2 and size <= 1 << config.top_log:
+        # A leaf is the hash of two nodes of two values each, or of fewer words.
+        leaf = values.reshape(DEGREE, size, 1 << pack_log).transpose(2, 0, 1).reshape(-1, size)
+        words = jnp.pad(leaf, ((0, BLOCK_WORDS - len(leaf)), (0, 0)))
+        nodes = words.reshape(2, DIGEST_WORDS, size).transpose(1, 2, 0).reshape(DIGEST_WORDS, -1)
+        above, *step = top.climb_from(nodes, digest, first_bytes=4 * len(leaf), interpret=interpret)
+        return Commitment(above[::-1], None if digest is None else Step(*step))
     if size.bit_length() - 1 > config.fuse_values_log:
         digests = value_leaves(values, pack_log, interpret=interpret)
         inner = _inner_levels(digests, digest, config, interpret)

@@ -36,7 +36,7 @@ class Launch(NamedTuple):
       levels: layers that the launch computes from them, at most ``log2(tiles) + 8``. Those above
         the first ``log2(tiles) + 1`` leave ever more lanes without a node.
       leaves: whether it hashes the leaves first.
-      rolled: whether levels beyond the wide ones loop over the rounds of a hash.
+      rolled: whether it loops over the rounds of a hash, apart from those of leaves.
     """
 
     tiles: int
@@ -44,51 +44,61 @@ class Launch(NamedTuple):
     leaves: bool = False
     rolled: bool = False
 
-    @property
-    def wide(self) -> int:
-        """Layers that may keep all lanes busy."""
-        return self.tiles.bit_length()
-
 
 class TreeConfig(NamedTuple):
     """How a tree is cut into launches.
 
     Attributes:
-      max_tiles_log: log2 of the most tiles per block. More of them save launches and reads of
-        global memory, and take 4 KiB of shared memory each, or 8 KiB if leaves are hashed too.
-      subtree_log: layers of at most ``2^subtree_log`` nodes have too few blocks for latency to
-        hide, so there each block goes on through levels that leave lanes idle.
+      max_tiles_log: log2 of the most tiles per block. More of them save launches, reads of global
+        memory and layers with idle lanes, and take 4 KiB of shared memory each.
+      max_leaf_tiles_log: the same of a launch that hashes leaves, 8 KiB each.
+      blocks_log: log2 of the blocks of a last launch, where tiles may be chosen: enough for every
+        multiprocessor, and no more, for each goes through layers with idle lanes.
       top_log: log2 of the most nodes, at least 8, from which one block goes on to the root.
+      spare_log: how much larger the top may be where that saves a launch; not if that launch
+        hashes leaves, too, which takes more shared memory.
       fuse_log: trees of at most ``2^fuse_log`` leaves hash them in their first launch.
       fuse_values_log: the same for FRI layers, whose leaves are one block.
       rolled_log: launches from at most ``2^rolled_log`` nodes loop over the rounds of a hash.
     """
 
-    max_tiles_log: int = 3
-    subtree_log: int = 17
+    max_tiles_log: int = 4
+    max_leaf_tiles_log: int = 3
+    blocks_log: int = 8
     top_log: int = 9
-    fuse_log: int = 16
-    fuse_values_log: int = 19
-    rolled_log: int = 16
+    spare_log: int = 1
+    fuse_log: int = 28
+    fuse_values_log: int = 28
+    rolled_log: int = 17
 
     def launches(self, log_leaves: int, *, leaves: bool = False) -> tuple[Launch, ...]:
         """Launches from ``2^log_leaves`` nodes, or from hashing as many leaves, to the top.
 
-        From there on, ``2^top_log`` nodes or fewer, one block goes on to the root.
+        From there on, ``2^top_log`` nodes or fewer, or some more, one block goes on to the root.
+        The last launch before the top has few blocks, and goes on through layers that leave lanes
+        idle; those before it go on for as long as all lanes are busy.
         """
         plan: list[Launch] = []
         log, top = log_leaves, max(self.top_log, TILE_LEVELS)
         while log > top:
-            rolled = log <= self.rolled_log
-            if log > max(self.subtree_log, top):
-                levels = min(self.max_tiles_log + 1, log - max(self.subtree_log, top))
-                plan.append(Launch(1 << (levels - 1), levels, rolled=rolled))
-            else:
-                plan.append(Launch(1, min(TILE_LEVELS, log - TILE_LEVELS), rolled=rolled))
-            log -= plan[-1].levels
+            hashes_leaves = leaves and not plan
+            tiles_log = self.max_leaf_tiles_log if hashes_leaves else self.max_tiles_log
+            most, left = tiles_log + TILE_LEVELS, log - top
+            spare = 0 if hashes_leaves else self.spare_log
+            if most < left <= most + spare:
+                top, left = log - most, most
+            if left <= most:
+                levels = left
+                wanted = log - TILE_LEVELS - self.blocks_log
+                tiles_log = min(tiles_log, max(0, left - TILE_LEVELS, wanted))
+            else:  # What the last launch leaves over.
+                rest = log - top - self.max_tiles_log - TILE_LEVELS
+                levels = min(tiles_log + 1, max(1, rest))
+                tiles_log = levels - 1
+            plan.append(Launch(1 << tiles_log, levels, rolled=log <= self.rolled_log))
+            log -= levels
         if leaves and not plan:
-            levels = min(log, TILE_LEVELS)
-            plan.append(Launch(1, levels, rolled=True))
+            plan.append(Launch(1, min(log, TILE_LEVELS), rolled=True))
         if leaves:
             plan[0] = plan[0]._replace(leaves=True)
         return tuple(plan)

@@ -87,7 +87,7 @@ def _launch(
         for w in widths
     ]
     pairs = LANES * plan.tiles if message or plan.tiles == 1 else _PAIRS * plan.tiles
-    memory = launch.shared((DIGEST_WORDS, pairs, 2))
+    memory = launch.shared((DIGEST_WORDS, _stage(plan, message) + pairs, 2))
     tree = _Tree(plan, message, nodes // blocks, interpret)
     layers = launch.launch(
         tree.run, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
@@ -98,43 +98,33 @@ def _launch(
 class _Tree:
     """The body of a tree kernel. A block owns ``256 plan.tiles`` leaves or nodes.
 
-    First come layers that keep all lanes busy. A layer stays in shared memory for the next one, in
-    place: a step reads nodes that no later step of the layer needs, and writes behind them.
+    A layer stays in shared memory for the next one, in place: a step reads 256 nodes, which no
+    later step of the layer needs, and writes behind them. First come layers that keep all lanes
+    busy, then layers of ever fewer nodes at the start of shared memory. There all lanes go on
+    hashing; those beyond the layer hash what is left there, and nobody reads their results.
 
-    Then come layers of ever fewer nodes, at the start of shared memory. All lanes go on hashing;
-    those beyond the layer hash what is left there, and nobody reads their results.
+    One loop goes through all layers, so that the code of a hash is there once: it takes longer to
+    compile, and to arrive, than anything else in the kernel. Nodes in global memory pass through
+    ``stage`` pairs in front of the others.
     """
 
     def __init__(self, plan: Launch, message: Message | None, nodes: int, interpret: bool):
         self.plan, self.message, self.interpret = plan, message, interpret
-        self.places: Ref = None
         self.nodes = nodes  # lowest ones of a block
-        # One tile goes through the loop over the narrow layers from the start.
-        one = plan.tiles == 1 and (plan.levels > 1 or message or nodes < 2 * LANES)
-        self.wide = 0 if one else min(plan.wide, plan.levels)
+        self.stage = _stage(plan, message)
 
     def run(self, point: Any, *refs: Ref) -> None:
-        memory = refs[-1]
-        if self.plan.rolled:
-            self.places, refs = refs[0], refs[1:]
-        first_out = -1 - self.plan.levels - (1 if self.message else 0)
+        memory, plan, places = refs[-1], self.plan, None
+        if plan.rolled:
+            places, *refs = refs
+        first_out = -1 - plan.levels - (1 if self.message else 0)
         sources, outs = list(refs[:first_out]), list(refs[first_out:-1])
         block = point[0]
         if self.message:
             self._hash_leaves(self.message, sources, outs.pop(0), memory, block)
-        elif self.wide == 0:
-            _repeat(DIGEST_WORDS, partial(self._fetch, sources[0], memory, block))
-        for level in range(self.wide):
-            steps = self.plan.tiles >> level
-            source = memory if level or self.message else sources[0]
-            layer = partial(self._layer, source, outs[level], memory, block, level, steps)
-            if source is memory:
-                launch.sync()
-            _repeat(steps, layer)
-        if self.plan.levels > self.wide:
-            launch.sync()
-            step = partial(self._narrow_layer, outs[self.wide :], memory, block)
-            _repeat(self.plan.levels - self.wide, step)
+        if plan.levels:
+            layer = partial(self._layer, sources[0], outs, memory, places, block)
+            _repeat(plan.levels, layer)
 
     def _hash_leaves(
         self, message: Message, sources: list[Ref], out: Ref, memory: Ref, block: Any
@@ -156,61 +146,92 @@ class _Tree:
             launch.sync()
             _repeat(DIGEST_WORDS, partial(self._copy, out, memory, block, self.nodes // 2))
 
-    def _fetch(self, source: Ref, memory: Ref, block: Any, k: Any, carry: Array) -> Array:
-        for i in range(2):
-            pairs = launch.load(source, k, pl.ds((2 * block + i) * _PAIRS, _PAIRS), slice(None))
-            memory[k, pl.ds(i * _PAIRS, _PAIRS), :] = pairs
-        return carry
+    def _fetch(self, source: Ref, memory: Ref, place: Any) -> None:
+        """256 nodes from global memory to the start of shared memory, all under way at once."""
+        parts = [(k, i * _PAIRS) for k in range(DIGEST_WORDS) for i in range(2)]
+        first = place * LANES
+        words = [
+            launch.load(source, k, pl.ds(first + start, _PAIRS), slice(None)) for k, start in parts
+        ]
+        for (k, start), word in zip(parts, words, strict=True):
+            memory[k, pl.ds(start, _PAIRS), :] = word
 
     def _layer(
         self,
         source: Ref,
-        out: Ref,
+        outs: list[Ref],
         memory: Ref,
+        places: Ref | None,
         block: Any,
-        level: int,
-        steps: int,
-        step: Any,
+        i: Any,
         carry: Array,
     ) -> Array:
-        in_memory = source is memory
-        nodes = _parents(source, step if in_memory else block * steps + step, self.interpret)
-        if in_memory:
+        level, tiles, steps = jnp.int32(i), self.plan.tiles, 1
+        if tiles > 1:
+            steps = lax.max(jnp.int32(1), lax.shift_right_logical(np.int32(tiles), level))
+
+        def step(j: Any, carry: Array) -> Array:
+            tile = j
+            if not self.message:
+                lowest = level == np.int32(0)
+                # Pairs are counted in tiles of 128: the stage is one, unless all is in place.
+                tile = lax.select(lowest, jnp.int32(0), jnp.int32(j + self.stage // LANES))
+
+                @pl.when(lowest)
+                def _() -> None:
+                    launch.sync()  # All have read before any writes.
+                    self._fetch(source, memory, block * tiles + j)
+                    launch.sync()
+
+            if places is not None:
+                nodes = _rolled_parents(memory, tile, places, self.interpret)
+            else:
+                nodes = _parents(memory, tile, self.interpret)
             launch.sync()  # All have read before any writes.
-        for k, word in enumerate(nodes):
-            pairs = word.reshape(_PAIRS, 2)
-            out[k, pl.ds((block * steps + step) * _PAIRS, _PAIRS), :] = pairs
-            if level + 1 < self.plan.levels:
-                memory[k, pl.ds(step * _PAIRS, _PAIRS), :] = pairs
-        return carry
+            for k, word in enumerate(nodes):
+                memory[k, pl.ds(self.stage + j * _PAIRS, _PAIRS), :] = word.reshape(_PAIRS, 2)
+            return carry
 
-    def _narrow_layer(
-        self, outs: list[Ref], memory: Ref, block: Any, i: Any, carry: Array
-    ) -> Array:
-        if self.plan.rolled:
-            nodes = _rolled_parents(memory, self.places, self.interpret)
-        else:
-            nodes = _parents(memory, 0, self.interpret)
-        launch.sync()  # All have read before any writes.
-        for k, word in enumerate(nodes):
-            memory[k, pl.ds(0, _PAIRS), :] = word.reshape(_PAIRS, 2)
         launch.sync()
-        for level, out in enumerate(outs):
-            pairs = self.nodes >> (self.wide + level + 2)
-
-            @pl.when(i == level)
-            def _(out: Ref = out, pairs: int = pairs) -> None:
-                _repeat(DIGEST_WORDS, partial(self._copy, out, memory, block, pairs))
-
+        _repeat(steps, step)
+        launch.sync()
+        for other, out in enumerate(outs):
+            pl.when(level == other)(partial(self._publish, out, memory, block, other))
         return carry
+
+    def _publish(self, out: Ref, memory: Ref, block: Any, level: int) -> None:
+        """Copy a layer from shared memory."""
+        pairs = self.nodes >> (level + 2)
+        part = min(pairs, _PAIRS)
+
+        def copy(k: Any, carry: Array) -> Array:
+            if pairs <= _PAIRS:
+                return self._copy(out, memory, block, pairs, k, carry)
+
+            def some(j: Any, carry: Array) -> Array:
+                here = pl.ds(self.stage + j * part, part)
+                words = launch.load(memory, k, here, slice(None))
+                out[k, pl.ds(block * pairs + j * part, part), :] = words
+                return carry
+
+            _repeat(pairs // part, some)
+            return carry
+
+        _repeat(DIGEST_WORDS, copy)
 
     def _copy(self, out: Ref, memory: Ref, block: Any, pairs: int, k: Any, carry: Array) -> Array:
         if pairs:
             here = (k, pl.ds(block * pairs, pairs), slice(None))
-            launch.copy_pairs(memory, out, (k, pl.ds(0, pairs), slice(None)), here, pairs)
+            there = (k, pl.ds(self.stage, pairs), slice(None))
+            launch.copy_pairs(memory, out, there, here, pairs)
         else:
-            out[k, block] = memory[k, 0, 0]
+            out[k, block] = memory[k, self.stage, 0]
         return carry
+
+
+def _stage(plan: Launch, message: Message | None) -> int:
+    """Pairs in shared memory for nodes on their way; one tile may lie where its parents go."""
+    return 0 if message or plan.tiles == 1 else LANES
 
 
 def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
@@ -221,19 +242,20 @@ def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
     return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, barrier)
 
 
-def _rolled_parents(pairs: Ref, places: Ref, interpret: bool) -> blake2s.Words:
-    """``_parents`` of the first 128 pairs in shared memory."""
+def _rolled_parents(pairs: Ref, tile: Any, places: Ref, interpret: bool) -> blake2s.Words:
+    """``_parents`` in shared memory, in a loop over the rounds of the hash."""
+    here = pl.ds(tile * LANES, LANES)
 
     def word(j: Array) -> Array:
-        return launch.load(pairs, j & np.int32(7), pl.ds(0, LANES), j >> np.int32(3))
+        return launch.load(pairs, j & np.int32(7), here, j >> np.int32(3))
 
     length, last = np.uint32(BLOCK_BYTES), jnp.bool_(True)
     return rounds.compress(word, places, initial(), length, last, interpret)
 
 
-def _repeat(count: int, step: Callable[[Any, Any], Any]) -> None:
+def _repeat(count: Any, step: Callable[[Any, Any], Any]) -> None:
     """``step`` for 0 .. count - 1: a loop, so that its body is compiled once."""
-    if count == 1:
+    if isinstance(count, int) and count == 1:
         step(0, 0)
     else:
-        lax.fori_loop(np.int32(0), np.int32(count), step, np.int32(0))
+        lax.fori_loop(np.int32(0), jnp.int32(count), step, np.int32(0))

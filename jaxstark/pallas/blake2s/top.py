@@ -73,6 +73,7 @@ def climb(
     source: Any = 0,
     target: Any = 0,
     channel: bool,
+    first_bytes: int = BLOCK_BYTES,
     interpret: bool,
 ) -> tuple[Array, Array]:
     """Hash pairs of nodes up to the root; then mix it, and draw.
@@ -89,6 +90,7 @@ def climb(
       source: as above.
       target: as above.
       channel: whether a mix and a draw follow; else the loop ends at the root.
+      first_bytes: length of the messages of the first level, whose other words are 0.
       interpret: whether the kernel runs on a CPU.
 
     Returns the offset behind the last hash, and the number of draws. All threads may read
@@ -102,6 +104,8 @@ def climb(
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         phase, pairs, at, column, n_draws = state
         bytes_ = lax.select(phase == _DRAW, np.uint32(DRAW_BYTES), np.uint32(BLOCK_BYTES))
+        if first_bytes != BLOCK_BYTES:
+            bytes_ = lax.select(at == jnp.int32(offset), np.uint32(first_bytes), bytes_)
 
         def tile(i: Any, carry: Array) -> Array:
             here = pl.ds(column + i * np.int32(LANES), LANES)
@@ -200,10 +204,16 @@ def repeat(count: Any, step: Callable[[Any, Any], Any]) -> None:
     lax.fori_loop(np.int32(0), np.int32(count), step, np.int32(0))
 
 
-def climb_from(children: Array, digest: Array | None = None, *, interpret: bool = False) -> Climbed:
+def climb_from(
+    children: Array,
+    digest: Array | None = None,
+    *,
+    first_bytes: int = BLOCK_BYTES,
+    interpret: bool = False,
+) -> Climbed:
     """All layers above ``children``, uint32 ``[8, n]``, and with a digest the step of the channel.
 
-    n is a power of two, at least 2.
+    n is a power of two, at least 2. ``first_bytes`` as in ``climb``.
     """
     count = children.shape[1]
     if count < LANES:
@@ -227,6 +237,7 @@ def climb_from(children: Array, digest: Array | None = None, *, interpret: bool 
             jnp.int32(count // 2),
             jnp.int32(0),
             channel=channel,
+            first_bytes=first_bytes,
             interpret=interpret,
         )
         if channel:

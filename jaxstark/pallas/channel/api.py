@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark.hash.blake2s import DIGEST_WORDS
+from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas.channel import mosaic_gpu
 
 Array = Any
@@ -62,31 +62,6 @@ def draw(digest: Array, n_draws: Array, *, interpret: bool = False) -> tuple[Arr
 
 
 @partial(jax.jit, static_argnames="interpret")
-def draw_words(digest: Array, n_draws: Array, *, interpret: bool = False) -> tuple[Array, Array]:
-    """A draw of 32-bit words, uint32 ``[8]``, and the counter after it; arguments of ``draw``."""
-    words = draw_blocks(digest, n_draws, 1, interpret=interpret)
-    return words.reshape(DIGEST_WORDS), n_draws + np.uint32(1)
-
-
-@partial(jax.jit, static_argnames=("count", "interpret"))
-def draw_blocks(digest: Array, first: Array, count: int, *, interpret: bool = False) -> Array:
-    """Successive draws of 32-bit words at once, uint32 ``[count, 8]``.
-
-    Args:
-      digest: uint32 ``[8]``.
-      first: draw counter of the first one, uint32 ``[]`` or ``[1]``.
-      count: how many, at least 1.
-      interpret: run on a CPU.
-
-    Raises ``ValueError`` for another shape, type or count.
-    """
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count}")
-    digest, counter = _digest(digest), _counter("first", first)
-    return mosaic_gpu.draw_blocks(digest, counter, count, interpret=interpret)
-
-
-@partial(jax.jit, static_argnames="interpret")
 def mix_and_draw(
     digest: Array, words: Array | Sequence[Array], *, interpret: bool = False
 ) -> tuple[Array, Array, Array]:
@@ -106,14 +81,47 @@ def mix_and_draw(
     return mixed, drawn, after.reshape(())
 
 
-def mix_root_and_draw(
-    digest: Array, root: Array, *, interpret: bool = False
-) -> tuple[Array, Array, Array]:
-    """``mix_and_draw`` of a Merkle root, uint32 ``[8]`` or, as a layer of a tree, ``[8, 1]``."""
-    if root.shape == (DIGEST_WORDS, 1):
-        root = root.reshape(DIGEST_WORDS)
-    _check("root", root, DIGEST_WORDS)
-    return mix_and_draw(digest, (root,), interpret=interpret)
+@partial(jax.jit, static_argnames=("bits", "interpret"))
+def mix_and_prefix(
+    digest: Array, words: Array | Sequence[Array], bits: int, *, interpret: bool = False
+) -> tuple[Array, Array]:
+    """Mix some words, then hash what the nonces of a proof of work follow, in one launch.
+
+    Args:
+      digest: uint32 ``[8]``.
+      words: as for ``mix_and_draw``.
+      bits: the difficulty, below 2^32.
+      interpret: run on a CPU.
+
+    Returns the digest after the mix, and ``channel.pow_prefix(bits)``, uint32 ``[8]``.
+    """
+    arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
+    _check_message(arrays)
+    mixed, prefix = mosaic_gpu.mix_and_prefix(_digest(digest), arrays, bits, interpret=interpret)
+    return mixed, prefix
+
+
+@partial(jax.jit, static_argnames=("count", "interpret"))
+def mix_and_draw_blocks(
+    digest: Array, words: Array | Sequence[Array], count: int, *, interpret: bool = False
+) -> Array:
+    """Mix a few words, then make successive draws of 32-bit words, uint32 ``[count, 8]``.
+
+    Args:
+      digest: uint32 ``[8]``.
+      words: as for ``mix_and_draw``, at most 8 words in all: one block with the digest.
+      count: how many draws, at least 1.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape, type or count.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
+    most = BLOCK_WORDS - DIGEST_WORDS
+    if (size := _check_message(arrays)) > most:
+        raise ValueError(f"words: expected at most {most}, got {size}")
+    return mosaic_gpu.mix_and_draw_blocks(_digest(digest), arrays, count, interpret=interpret)
 
 
 def _check(name: str, array: Array, size: int | None) -> None:

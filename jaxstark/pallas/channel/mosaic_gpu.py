@@ -9,7 +9,7 @@ a kernel takes as long as its code takes to arrive. Source: protocol section 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
+from jaxstark.channel import POW_PREFIX
 from jaxstark.fields import m31
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
@@ -36,68 +37,101 @@ MAX_SHARED_WORDS = 1 << 13
 _GROUP = 8
 
 
+class _After(NamedTuple):
+    """The message of one block that follows a mix.
+
+    Attributes:
+      n_bytes: its length.
+      digest_at: where the digest goes in it.
+      words: other words that are not zero, as (place, word).
+      draws: whether it is a draw of base elements, whose counter follows the digest.
+    """
+
+    n_bytes: int
+    digest_at: int = 0
+    words: tuple[tuple[int, int], ...] = ()
+    draws: bool = False
+
+
+_DRAW = _After(DRAW_BYTES, draws=True)
+
+
 def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Array:
     """BLAKE2s-256 of the words of some arrays; see ``api.hash_words``."""
-    return _step(arrays, n_bytes, None, [DIGEST_WORDS], interpret)[0]
+    return _step(arrays, n_bytes, None, None, interpret)[0]
 
 
 def draw(digest: Array, n_draws: Array, *, interpret: bool = False) -> list[Array]:
     """``[words, counter]`` of a draw of base elements; see ``api.draw``."""
-    return _step([digest], 0, n_draws, [DIGEST_WORDS, 1], interpret)
+    return _step([digest], 0, _DRAW, n_draws, interpret)
 
 
 def mix_and_draw(digest: Array, arrays: Sequence[Array], *, interpret: bool = False) -> list[Array]:
     """``[digest, words, counter]`` of a mix and the first draw; see ``api.mix_and_draw``."""
     parts = (digest, *arrays)
-    n_bytes = 4 * sum(a.shape[0] for a in parts)
-    zero = jnp.zeros(1, np.uint32)
-    return _step(parts, n_bytes, zero, [DIGEST_WORDS, DIGEST_WORDS, 1], interpret)
+    return _step(parts, _bytes(parts), _DRAW, jnp.zeros(1, np.uint32), interpret)
+
+
+def mix_and_prefix(
+    digest: Array, arrays: Sequence[Array], bits: int, *, interpret: bool = False
+) -> list[Array]:
+    """``[digest, prefix]`` of a mix and of proof of work; see ``api.mix_and_prefix``."""
+    parts = (digest, *arrays)
+    after = _After(4 * (DIGEST_WORDS + 5), 4, ((0, POW_PREFIX), (DIGEST_WORDS + 4, bits)))
+    return _step(parts, _bytes(parts), after, None, interpret)
+
+
+def _bytes(arrays: Sequence[Array]) -> int:
+    return 4 * sum(a.shape[0] for a in arrays)
 
 
 def _step(
     arrays: Sequence[Array],
     n_bytes: int,
+    after: _After | None,
     n_draws: Array | None,
-    sizes: Sequence[int],
     interpret: bool,
 ) -> list[Array]:
-    """Hash ``n_bytes``, then draw, unless ``n_draws`` is None; without bytes only draw.
+    """Hash ``n_bytes``, then what is ``after``; without bytes only that.
 
-    Outputs, of ``sizes``: the digest if there are bytes, the words of the draw and the counter.
+    Outputs: the digest if there are bytes, the digest of what is after and, of a draw, the counter.
     """
     blocks = -(-n_bytes // BLOCK_BYTES)
+    draws = after is not None and after.draws
+    sizes = [DIGEST_WORDS] * (bool(blocks) + (after is not None)) + [1] * draws
     total = sum(a.shape[0] for a in arrays)
     arrays = list(arrays)
     long = total > MAX_SHARED_WORDS
     if long:
         padding = jnp.zeros(blocks * BLOCK_WORDS - total, np.uint32)
         arrays = [jnp.concatenate([*_cut_last(arrays, n_bytes), padding])]
-    drawing = n_draws is not None
-    counters = [n_draws] if drawing else []
+    counters = [n_draws] if draws else []
 
     def body(point: Any, places: Ref, *refs: Ref) -> None:
         del point
         sources = refs[: len(arrays)]
-        start = refs[len(arrays)] if drawing else None
+        start = refs[len(arrays)][0] if draws else jnp.uint32(0)
         outs, memory = refs[-1 - len(sizes) : -1], refs[-1]
-        draw_at = 0 if long else blocks * BLOCK_WORDS
+        after_at = 0 if long else blocks * BLOCK_WORDS
         if not long:
             _gather(sources, memory, n_bytes)
-        if drawing:
+        if after:
             if not blocks:
                 put(memory, get(sources[0]))
-            for k in range(DIGEST_WORDS, BLOCK_WORDS):
-                memory[draw_at + k] = jnp.uint32(0)
+            words = dict(after.words)
+            for k in range(BLOCK_WORDS):
+                if not 0 <= k - after.digest_at < DIGEST_WORDS:
+                    memory[after_at + k] = jnp.uint32(words.get(k, 0))
         launch.sync()
 
         def compress(i: Array, chain: blake2s.Words) -> blake2s.Words:
-            """Block i of the message, or the draw after it."""
+            """Block i of the message, or what is after it."""
             first = i * np.int32(BLOCK_WORDS)
             end = (i + np.int32(1)).astype(np.uint32) * np.uint32(BLOCK_BYTES)
             counter = lax.min(end, np.uint32(n_bytes))
-            is_draw = i >= np.int32(blocks)
-            counter = lax.select(is_draw, np.uint32(DRAW_BYTES), counter)
-            fresh = (i == np.int32(0)) | is_draw
+            is_after = i >= np.int32(blocks)
+            counter = lax.select(is_after, np.uint32(after.n_bytes if after else 0), counter)
+            fresh = (i == np.int32(0)) | is_after
             chain = tuple(
                 lax.select(fresh, word, old)
                 for word, old in zip(rounds.initial_scalars(), chain, strict=True)
@@ -107,12 +141,12 @@ def _step(
                 if not long:
                     return memory[first + j]
                 source = sources[0][lax.min(first + j, np.int32(blocks * BLOCK_WORDS - 1))]
-                return lax.select(is_draw, memory[j], source) if drawing else source
+                return lax.select(is_after, memory[j], source) if after else source
 
             last = i >= np.int32(blocks - 1)
             return rounds.compress(word, places, chain, counter, last, interpret)
 
-        if start is None:
+        if after is None:
             digest = lax.fori_loop(
                 np.int32(0), np.int32(blocks), compress, rounds.initial_scalars()
             )
@@ -125,28 +159,34 @@ def _step(
         def step(state: tuple[Array, Array, blake2s.Words]) -> tuple[Any, Any, Any]:
             i, counter, words = state
             launch.sync()  # All have read before any writes.
-            memory[draw_at + DIGEST_WORDS] = counter
-            launch.sync()
+            if draws:
+                memory[after_at + DIGEST_WORDS] = counter
+                launch.sync()
             words = compress(i, words)
             if blocks:
 
                 @pl.when(i == np.int32(blocks - 1))
                 def _() -> None:
                     put(outs[0], words)
-                    put(memory, words, draw_at)
+                    put(memory, words, after_at + after.digest_at)
 
+            if not draws:
+                return i + np.int32(1), counter, words
             is_draw = i == np.int32(blocks)
             again = is_draw & rejected(words)
             i = lax.select(again, i, i + np.int32(1))
             return i, counter + is_draw.astype(np.uint32), words
 
-        state = (jnp.int32(0), start[0], rounds.initial_scalars())
+        state = (jnp.int32(0), start, rounds.initial_scalars())
         _, counter, words = lax.while_loop(going, step, state)
-        put(outs[-2], tuple(m31.canonical(word) for word in words))
-        outs[-1][0] = counter
+        if draws:
+            put(outs[-2], tuple(m31.canonical(word) for word in words))
+            outs[-1][0] = counter
+        else:
+            put(outs[-1], words)
 
     out = [jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes]
-    memory = launch.shared((BLOCK_WORDS * (1 if long else blocks + 1),))
+    memory = launch.shared((BLOCK_WORDS * (1 if long else blocks + (after is not None)),))
     run = launch.launch(
         body, out, grid=(1,), scratch=(memory,), barriers=False, interpret=interpret
     )
@@ -205,13 +245,32 @@ def _copy(source: Ref, memory: Ref, at: int, first: int, count: int, lanes: int)
         some(0, count)
 
 
-def draw_blocks(digest: Array, first: Array, count: int, *, interpret: bool = False) -> Array:
-    """Successive draws without rejection, one per lane; see ``api.draw_blocks``."""
-    blocks = -(-count // LANES)
+def mix_and_draw_blocks(
+    digest: Array, arrays: Sequence[Array], count: int, *, interpret: bool = False
+) -> Array:
+    """A mix, then draws without rejection, one per lane; see ``api.mix_and_draw_blocks``.
 
-    def body(point: Any, places: Ref, source: Ref, start: Ref, out: Ref, memory: Ref) -> None:
-        counter = launch.lane_numbers() + point[0].astype(np.uint32) * np.uint32(LANES) + start[0]
-        put(memory, get(source))
+    Every block of the grid mixes, for that takes as long as one block takes.
+    """
+    blocks = -(-count // LANES)
+    parts = (digest, *arrays)
+    n_bytes = _bytes(parts)
+
+    def body(point: Any, places: Ref, *refs: Ref) -> None:
+        *sources, out, memory = refs
+        counter = launch.lane_numbers() + point[0].astype(np.uint32) * np.uint32(LANES)
+        _gather(sources, memory, n_bytes)
+        launch.sync()
+        mixed = rounds.compress(
+            lambda j: memory[j],
+            places,
+            rounds.initial_scalars(),
+            np.uint32(n_bytes),
+            jnp.bool_(True),
+            interpret,
+        )
+        launch.sync()  # All have read before any writes.
+        put(memory, mixed)
         for k in range(DIGEST_WORDS, BLOCK_WORDS):
             memory[k] = jnp.uint32(0)
         launch.sync()
@@ -235,7 +294,7 @@ def draw_blocks(digest: Array, first: Array, count: int, *, interpret: bool = Fa
         barriers=False,
         interpret=interpret,
     )
-    return run(rounds.order(), digest, first)[:count]
+    return run(rounds.order(), *parts)[:count]
 
 
 # Functions of scalars in a kernel.

@@ -10,10 +10,8 @@ from jaxstark.pallas.launch import LANES
 TILE_LOG = 12
 # Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
 MIN_LOG = LANES.bit_length() - 1
-# Passes over the layers above the tile, each of at most _MAX_LAYERS: more registers than that
-# would leave a multiprocessor with too few blocks.
+# Passes over the layers above the tile, each of 6 layers at most up to MAX_LOG.
 _MAX_PASSES = 3
-_MAX_LAYERS = 6
 MAX_LOG = 29
 
 
@@ -21,14 +19,15 @@ class FftConfig(NamedTuple):
     """How a transform is cut into passes over memory.
 
     Attributes:
-      layers: layers of a pass above the tile; more where there would be too many passes.
+      layers: most layers of a pass above the tile, a word of a thread for each of its 2^layers
+        operands: few passes are worth the registers.
       words: words in the registers of a thread in such a pass, at least one per butterfly operand.
       inverse_words: the same of an inverse.
       tile_columns: tiles that a block transforms one after the other, of different columns, with
         one set of twiddles in registers.
     """
 
-    layers: int = 5
+    layers: int = 7
     words: int = 32
     inverse_words: int = 64
     tile_columns: int = 1

@@ -63,7 +63,9 @@ def grind(
 
     def step(state: tuple[Array, Array]) -> tuple[Array, Array]:
         start = _next(state[0], chunk)
-        found = mosaic_gpu.search(prefix, masks, start, config=config, interpret=interpret)
+        found = mosaic_gpu.search(
+            prefix, masks, start, state[1].reshape(1), config=config, interpret=interpret
+        )
         return start, jnp.min(found)
 
     # The chunk before the first one: its low word wraps to 0 and carries into the high word.

@@ -28,12 +28,11 @@ class GrindConfig(NamedTuple):
 
     @classmethod
     def for_bits(cls, bits: int) -> Self:
-        """Chunks for a known difficulty.
+        """Chunks for a known difficulty: with ``2^bits`` nonces, 1.6 of them are expected.
 
-        For a low one, a chunk of twice the nonces that are expected mostly ends the search: to
-        decide about another chunk costs as much as to try it.
+        Twice as many would waste half of the hashes, half as many take too many decisions.
         """
-        return cls(chunk_log=min(24, max(18, bits + 1)))
+        return cls(chunk_log=min(24, max(18, bits)))
 
     def shape(self) -> tuple[int, int, int]:
         """Blocks of a launch, steps of a thread, and nonces in one step of a thread.

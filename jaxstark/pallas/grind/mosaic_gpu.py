@@ -28,7 +28,13 @@ _ZEROS = BLOCK_WORDS - DIGEST_WORDS - 2
 
 
 def search(
-    prefix: Array, masks: Array, start: Array, *, config: GrindConfig, interpret: bool = False
+    prefix: Array,
+    masks: Array,
+    start: Array,
+    found: Array,
+    *,
+    config: GrindConfig,
+    interpret: bool = False,
 ) -> Array:
     """Lowest passing positions in a chunk by block, uint32 ``[blocks]``, or ``NONE``.
 
@@ -36,12 +42,14 @@ def search(
       prefix: uint32 ``[8]``.
       masks: uint32 ``[2]``, the bits of the first two digest words that must be zero.
       start: uint32 ``[2]``, first nonce of the chunk, low word first, a multiple of its size.
+      found: uint32 ``[1]``, ``NONE``; anything else ends the launch at once. In a batch a search
+        that is over must not cost what the others still cost.
       config: sizes.
       interpret: run on a CPU.
     """
     blocks, steps, unroll = config.shape()
 
-    def body(point: Any, prefix: Ref, masks: Ref, start: Ref, out: Ref) -> None:
+    def body(point: Any, prefix: Ref, masks: Ref, start: Ref, found: Ref, out: Ref) -> None:
         head = tuple(_everywhere(prefix[k]) for k in range(DIGEST_WORDS))
         low_mask, high_mask = _everywhere(masks[0]), _everywhere(masks[1])
         low, high = _everywhere(start[0]), _everywhere(start[1])
@@ -60,12 +68,13 @@ def search(
                 best = lax.min(best, jnp.where(fails == np.uint32(0), position, none))
             return best
 
-        best = lax.fori_loop(np.int32(0), np.int32(steps), step, none)
+        todo = lax.select(found[0] == np.uint32(NONE), np.int32(steps), np.int32(0))
+        best = lax.fori_loop(np.int32(0), todo, step, none)
         out[point[0]] = jnp.min(best)
 
     out = jax.ShapeDtypeStruct((blocks,), np.uint32)
     run = launch.launch(body, out, grid=(blocks,), barriers=False, interpret=interpret)
-    return run(prefix, masks, start)
+    return run(prefix, masks, start, found)
 
 
 def _everywhere(word: Array) -> Array:

@@ -8,6 +8,7 @@ Source: protocol sections 2 and 10.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -66,11 +67,42 @@ def drawn_multiples(felt: Array, log_size: int, *, interpret: bool = False) -> A
     Returns uint32 ``[2, L, 2, 4]`` as ``multiples``: ``[0, 0]`` is ``circle.secure_point`` of the
     felt. One launch. Raises ``ValueError`` for another shape or size.
     """
+    back = _row_before(felt, log_size)
+    return mosaic_gpu.drawn_multiples(felt, log_size, back, interpret=interpret)
+
+
+@partial(jax.jit, static_argnames=("log_size", "config", "interpret"))
+def drawn_basis(
+    felt: Array,
+    log_size: int,
+    *,
+    config: EvaluateConfig = EvaluateConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> tuple[Array, Basis]:
+    """``drawn_multiples``, and the basis of the largest columns at the drawn point, in one launch.
+
+    Args:
+      felt: uint32 ``[4]``.
+      log_size: L, at least 7.
+      config: that of the evaluation.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape or size.
+    """
+    back = _row_before(felt, log_size)
+    if not fits(log_size):
+        raise ValueError(f"log size: expected at least {LOG_LANES}, got {log_size}")
+    low_log = config.low_log(log_size, 1)
+    table = mosaic_gpu.drawn_basis(felt, log_size, back, low_log, interpret=interpret)
+    return table[0], Basis(*table[1:])
+
+
+def _row_before(felt: Array, log_size: int) -> circle.Point:
+    """What leads from a point to the one of the row before."""
     _check("felt", felt, (DEGREE,))
     if not 1 <= log_size <= circle.MAX_LOG_SIZE:
         raise ValueError(f"log size: expected 1 to {circle.MAX_LOG_SIZE}, got {log_size}")
-    back = circle.point(-circle.subgroup_generator(log_size))
-    return mosaic_gpu.drawn_multiples(felt, log_size, back, interpret=interpret)
+    return circle.point(-circle.subgroup_generator(log_size))
 
 
 def column_factors(multiples: Array, log_column: int) -> Array:
@@ -121,74 +153,82 @@ def basis(factors: Array, *, low_log: int = LOG_LANES, interpret: bool = False) 
 
 @partial(jax.jit, static_argnames=("rows", "config", "interpret"))
 def evaluate_at(
-    coefficients: Array,
+    groups: Sequence[Array],
     factors: Array,
     *,
-    rows: tuple[int, ...] | None = None,
+    rows: tuple[tuple[int, ...], ...] | None = None,
     config: EvaluateConfig = EvaluateConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
     """The value of every column at every point: uint32 ``[n_points, 4, c]``, canonical.
 
     Args:
-      coefficients: uint32 ``[c, 2^k]`` in index order, k >= 7; words at most p.
+      groups: coefficients of columns of one size, uint32 ``[c_i, 2^k]`` each, in index order,
+        k >= 7; words at most p.
       factors: basis factors, uint32 ``[n_points, k, 4]``.
-      rows: which columns, all if None; consecutive ones are not copied.
+      rows: which columns of each group, all if None; consecutive ones are not copied.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
     Two launches and one sum. Raises ``ValueError`` for other shapes.
     """
-    low_log = config.low_log(_log_size(coefficients, factors), len(factors))
-    table = basis(factors, low_log=low_log, interpret=interpret)
-    return evaluate_with(coefficients, table, rows=rows, config=config, interpret=interpret)
+    _check("factors", factors, (None, None, DEGREE))
+    n_points, log_size, _ = factors.shape
+    _check_groups(groups, log_size)
+    table = basis(factors, low_log=config.low_log(log_size, n_points), interpret=interpret)
+    return evaluate_with(groups, table, rows=rows, config=config, interpret=interpret)
 
 
 @partial(jax.jit, static_argnames=("rows", "config", "interpret"))
 def evaluate_with(
-    coefficients: Array,
+    groups: Sequence[Array],
     table: Basis,
     *,
-    rows: tuple[int, ...] | None = None,
+    rows: tuple[tuple[int, ...], ...] | None = None,
     config: EvaluateConfig = EvaluateConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
     """As ``evaluate_at`` with the basis at hand, made with ``low_log`` of the same ``config``.
 
-    Several groups of columns of one size share a basis. Raises ``ValueError`` for other sizes.
+    Raises ``ValueError`` for other sizes.
     """
-    _check("coefficients", coefficients, (None, None))
-    n_rows, size = coefficients.shape
-    rows = tuple(range(n_rows)) if rows is None else rows
-    n_columns, n_points, log_size = len(rows), len(table.low), size.bit_length() - 1
-    if size != 1 << log_size or not fits(log_size):
-        raise ValueError(
-            f"coefficients: expected 2^k of them, k >= {LOG_LANES}, got {list(coefficients.shape)}"
-        )
-    if not rows or not all(0 <= row < n_rows for row in rows):
-        raise ValueError(f"rows: expected some of {n_rows}, got {list(rows)}")
+    n_points, log_size = len(table.low), groups[0].shape[-1].bit_length() - 1
+    _check_groups(groups, log_size)
+    if rows is None:
+        rows = tuple(tuple(range(len(group))) for group in groups)
+    chosen = [
+        _consecutive(group, some) for group, some in zip(groups, rows, strict=True) if len(some)
+    ]
+    n_columns = sum(group.count for group in chosen)
+    if not n_columns:
+        raise ValueError("rows: expected some, got none")
     tile = config.tile(n_columns, log_size, n_points)
+    weights = max((1 << log_size) // tile.low, 1 << LOG_LANES)
     _check("low products", table.low, (n_points, DEGREE, tile.low))
-    _check("high products", table.high, (n_points, DEGREE, max(size // tile.low, 1 << LOG_LANES)))
-    first = rows[0]
-    if rows != tuple(range(first, first + n_columns)):
-        coefficients, first = coefficients[np.array(rows)], 0
-    parts = mosaic_gpu.partial_sums(
-        coefficients, *table, first, n_columns, tile, interpret=interpret
-    )
+    _check("high products", table.high, (n_points, DEGREE, weights))
+    parts = mosaic_gpu.partial_sums(chosen, *table, tile, interpret=interpret)
     return wide.row_sums(parts.reshape(n_points, DEGREE, n_columns, -1))
 
 
-def _log_size(coefficients: Array, factors: Array) -> int:
-    _check("coefficients", coefficients, (None, None))
-    _check("factors", factors, (None, None, DEGREE))
-    size, log_size = coefficients.shape[1], factors.shape[1]
-    if size != 1 << log_size or not fits(log_size):
-        raise ValueError(
-            f"coefficients: expected 2^k of them for k factors, k >= {LOG_LANES}, "
-            f"got {size} for {log_size}"
-        )
-    return log_size
+def _consecutive(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
+    """Some rows, copied if they are apart."""
+    if not all(0 <= row < len(group) for row in rows):
+        raise ValueError(f"rows: expected some of {len(group)}, got {list(rows)}")
+    first, count = rows[0], len(rows)
+    if rows != tuple(range(first, first + count)):
+        return mosaic_gpu.Group(group[np.array(rows)], 0, count)
+    return mosaic_gpu.Group(group, first, count)
+
+
+def _check_groups(groups: Sequence[Array], log_size: int) -> None:
+    for group in groups:
+        _check("coefficients", group, (None, None))
+        size = group.shape[1]
+        if size != 1 << log_size or not fits(log_size):
+            raise ValueError(
+                f"coefficients: expected 2^k of them for k factors, k >= {LOG_LANES}, "
+                f"got {size} for {log_size}"
+            )
 
 
 def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:

@@ -8,7 +8,8 @@ Source: protocol sections 2 and 10.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -43,17 +44,68 @@ def multiples(points: Array, count: int, *, interpret: bool = False) -> Array:
     return _multiples(points, len(points), count, first, interpret)
 
 
+def _drawn(which: Array, felt: Ref, back: Point) -> SecurePoint:
+    """The point of a felt ``[4]``, and for ``which`` = 1 that point plus ``back``."""
+    point = secure_point(QM31(*(felt[w] for w in range(DEGREE))))
+    here = which == 0
+    pairs = zip(IDENTITY, back, strict=True)
+    offset = Point(*(jnp.where(here, np.uint32(o), np.uint32(b)) for o, b in pairs))
+    return secure_add(point, offset)
+
+
 def drawn_multiples(felt: Array, count: int, back: Point, *, interpret: bool = False) -> Array:
     """Multiples of the point of a felt ``[4]``, and of that point plus ``back``."""
+    return _multiples(felt, 2, count, lambda which, source: _drawn(which, source, back), interpret)
 
-    def first(which: Array, source: Ref) -> SecurePoint:
-        point = secure_point(QM31(*(source[w] for w in range(DEGREE))))
-        here = which == 0
-        pairs = zip(IDENTITY, back, strict=True)
-        offset = Point(*(jnp.where(here, np.uint32(o), np.uint32(b)) for o, b in pairs))
-        return secure_add(point, offset)
 
-    return _multiples(felt, 2, count, first, interpret)
+def drawn_basis(
+    felt: Array, count: int, back: Point, low_log: int, *, interpret: bool = False
+) -> list[Array]:
+    """``drawn_multiples``, and ``basis`` for columns of ``2^count`` rows at the first point.
+
+    Every block doubles the point by itself, and multiplies on the way. Blocks 0 and 1 store the
+    multiples.
+    """
+    sizes = [1 << low_log, max(1 << (count - low_log), LANES)]
+    split = sizes[0] // LANES
+
+    def body(point: Any, source: Ref, multiples: Ref, low: Ref, high: Ref) -> None:
+        barrier = launch.half_round_barrier(interpret)
+        block = point[0]
+        which = lax.select(block == np.int32(1), np.int32(1), np.int32(0))
+        place = block - np.int32(2)
+        is_low = place < np.int32(split)
+        first = lax.select(is_low, place, place - np.int32(split)) * np.int32(LANES)
+        index = launch.lane_numbers() + first.astype(np.uint32)
+        index = index << lax.select(is_low, np.uint32(0), np.uint32(low_log))
+
+        def step(i: Array, carry: tuple[SecurePoint, QM31]) -> Any:
+            p, total = carry
+
+            @pl.when(block < np.int32(2))
+            def _() -> None:
+                for c, coordinate in enumerate(p):
+                    for w, word in enumerate(coordinate):
+                        multiples[block, i, c, w] = word
+
+            total = _select_multiply(total, p.x, index, i + np.int32(1))
+            return barrier((secure_double(p), total))
+
+        start = _drawn(which, source, back)
+        total = _select_multiply(_ones(LANES), start.y, index, jnp.int32(0))
+        _, total = lax.fori_loop(np.int32(0), np.int32(count), step, (start, total))
+
+        def store(out: Ref) -> None:
+            for w, word in enumerate(total):
+                launch.store(out, word, 0, w, pl.ds(first, LANES))
+
+        pl.when((place >= np.int32(0)) & is_low)(lambda: store(low))
+        pl.when(place >= np.int32(split))(lambda: store(high))
+
+    shapes = [(2, count, 2, DEGREE), *((1, DEGREE, size) for size in sizes)]
+    out = [jax.ShapeDtypeStruct(shape, np.uint32) for shape in shapes]
+    grid = (2 + sum(sizes) // LANES,)
+    return launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)(felt)
 
 
 def _multiples(source: Array, n_points: int, count: int, first: Any, interpret: bool) -> Array:
@@ -128,27 +180,51 @@ def basis(factors: Array, low_log: int, *, interpret: bool = False) -> tuple[Arr
     return launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)(factors)
 
 
+class Group(NamedTuple):
+    """Consecutive rows of ``coefficients``, uint32 ``[rows, 2^k]``: ``count`` from ``first`` on."""
+
+    coefficients: Array
+    first: int
+    count: int
+
+
 def partial_sums(
-    coefficients: Array,
+    groups: Sequence[Group],
     low: Array,
     high: Array,
-    first_row: int,
-    n_columns: int,
     tile: Tile,
     *,
     interpret: bool = False,
 ) -> Array:
-    """What is to be added up for columns of ``[rows, 2^k]``, some consecutive rows of it.
+    """What is to be added up for the columns of all groups, which have one size.
 
     Returns ``[n_points, 4, n_columns, chunks, 128 words]``.
     """
-    n_points = len(low)
+    n_points, n_columns = len(low), sum(group.count for group in groups)
     lanes = LANES * tile.words
     words = [(p, w) for p in range(n_points) for w in range(DEGREE)]
 
-    def body(point: Any, source: Ref, low: Ref, high: Ref, out: Ref) -> None:
+    def body(point: Any, *refs: Ref) -> None:
+        *sources, low, high, out = refs
         column, chunk = point
         barrier = launch.half_round_barrier(interpret)
+
+        def coefficients(starts: Sequence[Any]) -> Any:
+            """Vectors of the block's column, from the array that it lies in."""
+
+            def of(i: int, before: int) -> Any:
+                row = column + np.int32(groups[i].first - before)
+                end = before + groups[i].count
+
+                def here() -> tuple[Array, ...]:
+                    places = (pl.ds(start, lanes) for start in starts)
+                    return tuple(launch.load(sources[i], row, place) for place in places)
+
+                if i + 1 == len(groups):
+                    return here()
+                return lax.cond(column < np.int32(end), here, lambda: of(i + 1, end))
+
+            return of(0, 0)
 
         def step(i: Array, sums: tuple[Any, ...]) -> Any:
             first = chunk * tile.chunk + i * tile.unroll
@@ -157,10 +233,8 @@ def partial_sums(
             ]
             out = []
             for v in range(tile.vectors):
-                here = (
-                    pl.ds((first + u) * tile.low + v * lanes, lanes) for u in range(tile.unroll)
-                )
-                values = [wide.widen(launch.load(source, first_row + column, ds)) for ds in here]
+                starts = [(first + u) * tile.low + v * lanes for u in range(tile.unroll)]
+                values = [wide.widen(word) for word in coefficients(starts)]
                 for j, row in enumerate(weights):
                     pairs = [
                         (x, jnp.broadcast_to(weight, x.shape))
@@ -187,7 +261,7 @@ def partial_sums(
     out = jax.ShapeDtypeStruct(shape, np.uint32)
     grid = (n_columns, tile.chunks)
     run = launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)
-    return run(coefficients, low, high)
+    return run(*(group.coefficients for group in groups), low, high)
 
 
 def _ones(lanes: int) -> QM31:

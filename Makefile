@@ -60,7 +60,7 @@ endef
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 .PHONY: prove
 prove: $(VENV)/.stamp-run ## set up, prove how a network classifies an Iris flower, verify
@@ -123,6 +123,23 @@ bench: $(VENV)/.stamp-run ## CPU timings as a table and JSON
 .PHONY: doctor
 doctor: $(VENV)/.stamp-run ## what this machine has, and what to install
 	@$(PY) -m jaxstark doctor
+
+.PHONY: contracts
+contracts: ## compile the registry contract, compare with the committed class (UPDATE=1: replace)
+	@bash contracts/build.sh $(if $(UPDATE),--update)
+
+.PHONY: contracts-test
+contracts-test: ## the registry contract's tests in Cairo
+	@bash contracts/test.sh
+
+.PHONY: devnet
+devnet: ## find starknet-devnet, a local node, or build it (some 25 minutes, once)
+	@bash contracts/devnet.sh
+
+.PHONY: devnet-test
+devnet-test: $(VENV)/.stamp-dev ## submit a real proof to a local node
+	@STARKNET_DEVNET="$$(bash contracts/devnet.sh)" \
+	  $(PY) -m pytest -m slow -s tests/starknet/test_devnet.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets built, virtual environments too

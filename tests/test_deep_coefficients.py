@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxstark import circle, deep, deep_coefficients, oods_point
+from jaxstark import circle, deep, deep_coefficients
 from jaxstark.fields import qm31
 from jaxstark.fields.m31 import P
 from jaxstark.fields.qm31 import QM31
@@ -74,17 +74,6 @@ def test_powers_double(count):
     run = jax.jit(deep_coefficients.powers_traced, static_argnums=1)
     got = np.asarray(run(np.array(x, np.uint32), count))
     assert np.array_equal(got, np.array(qm31.powers(x, count), np.uint32))
-
-
-def test_the_point_of_a_drawn_felt():
-    felt = QM31(123456789, P - 1, 7, 1 << 30)
-    z = circle.secure_point(felt)
-    got = jax.jit(oods_point.point_traced)(np.array(felt, np.uint32))
-    assert np.array_equal(np.asarray(got), np.array(z, np.uint32))
-    back = circle.point(-circle.subgroup_generator(9))
-    before = jax.jit(oods_point.previous_row_traced, static_argnums=1)(got, 9)
-    want = np.array(circle.secure_add(z, back), np.uint32)
-    assert np.array_equal(np.asarray(before), want)
 
 
 def test_other_shapes_are_refused():

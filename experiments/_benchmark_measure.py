@@ -34,13 +34,17 @@ PUBLISHED = {10: 19.0, 16: 47.0, 18: 165.0, 20: 666.0}
 
 @dataclass(frozen=True)
 class Options:
-    """How to measure: runs, what proves, and the device's rates for the limit."""
+    """How to measure: runs, what proves, and the device's rates for the limit.
+
+    ``submit`` makes the member ``starknet`` of a proof's row; None for no such member.
+    """
 
     warm_runs: int
     pow_runs: int
     implementation: str | None
     bandwidth: float
     hash_rate: float
+    submit: Callable[[Proof, Case], dict[str, Any]] | None = None
 
 
 def insecure(params: ProofParams) -> bool:
@@ -101,7 +105,7 @@ def proof_rows(
         ground, total = _with_proof_of_work(grinder, case, source, options.pow_runs)
         proof = ground.proof
         made_by = made_by_of(proof, prover.implementation)
-        yield {
+        row = {
             "section": "proof",
             **about(workload, name, case),
             "transcript": transcript,
@@ -128,6 +132,9 @@ def proof_rows(
                 *(workload, name, source, warm["median"], least["seconds"], made_by["platform"])
             ),
         }
+        if options.submit is not None:
+            row["starknet"] = options.submit(proof, case)
+        yield row
 
 
 def cells(case: Case) -> int:

@@ -64,6 +64,20 @@ def proof_cells(row: Row) -> tuple[str, ...]:
     )
 
 
+RECORD_HEADS = ("felts", "txs", "gas (model)", "status")
+
+
+def record_cells(row: Row) -> tuple[str, ...]:
+    """The columns that ``--submit`` adds to a line of the table of proofs."""
+    record = row.get("starknet")
+    if record is None or "felts" not in record:
+        return ("-", "-", "-", "-" if record is None else record["status"])
+    return (
+        *(str(record["felts"][record["encoding"]]), str(record["transactions"])),
+        *(f"{record['l2_gas']['model'] / 1e6:.1f} M", record["status"]),
+    )
+
+
 # Stages of the prover that ``plan`` counts as one, or under another name.
 _PLANNED = {
     "compose": "composition",
@@ -103,6 +117,10 @@ def fact_line(row: Row) -> str:
         parts.append(
             f"memory {bound}{after / 1e9:.2f} GB (planned {row['limit']['peak_bytes'] / 1e9:.2f})"
         )
+    if "starknet" in row:
+        named = zip(RECORD_HEADS, record_cells(row), strict=True)
+        parts.append("; ".join(f"{head} {cell}" for head, cell in named))
+        parts += [row["starknet"][key] for key in ("reason",) if key in row["starknet"]]
     return "  " + ", ".join(parts)
 
 
@@ -182,13 +200,22 @@ def tables(rows: Sequence[Row]) -> str:
             chosen = [r for r in measured if r["section"] == section and backend(r) == made_by]
             if chosen:
                 out.append(f"\n{heading}; {made_by}, {chosen[-1]['device']}")
-                out.append(aligned([heads, *map(cells, chosen)]))
+                lines = [heads, *map(cells, chosen)]
+                if any("starknet" in row for row in chosen):
+                    more = [RECORD_HEADS, *map(record_cells, chosen)]
+                    lines = [(*line, *extra) for line, extra in zip(lines, more, strict=True)]
+                out.append(aligned(lines))
     for row in rows:
         if row["status"] != MEASURED:
             out.append(f"{row['status']}: {title(row)}: {row['reason']}")
     rates = dict.fromkeys(
         (r["limit"]["bandwidth"], r["limit"]["hash_rate"]) for r in _limited(rows)
     )
+    if any("starknet" in row for row in measured):
+        out.append(
+            "felts: limb248, header included; gas (model): L2 gas to record them, a model; status: "
+            "on the fake network, which verifies no proof"
+        )
     out += [
         "warm: median of proofs without proof of work; +PoW: mean of complete ones; x: times the "
         "limit",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import _script
@@ -13,8 +13,11 @@ from _submit import Place
 
 from jaxstark.starknet.clock import SystemClock
 from jaxstark.starknet.fees import FeePolicy
+from jaxstark.starknet.guard import check_contracts, check_network, on_chain
+from jaxstark.starknet.job import RECORD
 from jaxstark.starknet.outbox_sqlite import SqliteOutbox
 from jaxstark.starknet.progress import Progress, Result, Timing
+from jaxstark.starknet.registry import Recorded, record_of_call
 from jaxstark.starknet.rpc import Node
 from jaxstark.starknet.submission import Submission
 from jaxstark.starknet.submission_error import SubmissionError
@@ -28,20 +31,24 @@ READ_BACK = "read back"
 PAUSES = "of these, pauses"
 # The part of a submission that each of its steps ends; all that are not here are on the way from
 # the broadcast to acceptance.
+CHECK, SIGN, BROADCAST = "check, estimate", "sign, keep", "broadcast to accepted"
+LOOK = "second look"
 _ENDS = {
-    **dict.fromkeys(("checked", "planned", "estimated", "signing"), "check, estimate"),
-    "signed": "sign, keep",
-    "reading": "second look",
+    **dict.fromkeys(("checked", "planned", "estimated", "signing"), CHECK),
+    "signed": SIGN,
+    "reading": LOOK,
     "done": READ_BACK,
 }
-BROADCAST = "broadcast to accepted"
-PARTS = (*dict.fromkeys(_ENDS.values()), BROADCAST)
+PARTS = (CHECK, SIGN, BROADCAST, LOOK, READ_BACK)
 
 # Of one run; "start" to "set-up" and "compile" only come before or in the first.
 STAGES = (
     *("start", "connect", "inference", "trace", "set-up", "compile", "prove", "verify", "pack"),
     *("submit", READ_BACK),
 )
+# What the system that this project replaces claims for all of it, and what its own records say;
+# least and most seconds, on other machines, and not of sound proofs.
+PUBLISHED = {"claimed": [0.0, 1.0], "recorded": [8.9, 17.8]}
 
 
 class Watch:
@@ -78,14 +85,12 @@ class Outcome(NamedTuple):
       result: what the submitter returned.
       parts: seconds of every part but reading back, and of the pauses in them.
       submit, read_back: seconds.
-      gas: that the receipts name, by resource, over all transactions.
     """
 
     result: Result
     parts: dict[str, float]
     submit: float
     read_back: float
-    gas: dict[str, int]
 
 
 def submit(
@@ -113,19 +118,31 @@ def submit(
     if result.already:
         raise SubmissionError(
             f"record {result.record.digest:#x}: expected a new one, got one that account "
-            f"{place.account.address:#x} has made before; choose other samples"
+            f"{place.account.address:#x} has made before; choose other samples; nothing was sent"
         )
     parts = {part: watch.seconds.get(part, 0.0) for part in PARTS}
     read_back = parts.pop(READ_BACK)
     parts[PAUSES] = clock.paused
-    gas = gas_used(place.node, [t.tx_hash for t in result.transactions])
-    return Outcome(result, parts, seconds - read_back, read_back, gas)
+    return Outcome(result, parts, seconds - read_back, read_back)
 
 
-def gas_used(node: Node, hashes: Sequence[int]) -> dict[str, int]:
-    """Units of the three resources that the receipts of transactions name, in all."""
-    out = dict.fromkeys(("l1_gas", "l1_data_gas", "l2_gas"), 0)
-    for tx_hash in hashes:
+def preflight(place: Place, registry: int) -> None:
+    """Refuse an account or a registry that is not there, before there is a proof to record.
+
+    Raises ``ValueError`` for another network, ``SubmissionError`` for the rest.
+    """
+    check_network(place.node, place.network, allow_mainnet=False)
+    nothing = Recorded(0, 0, 0, 0, 0, 0, 0, 0)
+    call = record_of_call(registry, place.account.address, 0, 0)
+    asked = Submission(((replace(call, step=RECORD),),), registry, nothing)
+    check_contracts(place.node, asked, place.account.address)
+    on_chain(place.node, asked, place.account.address)
+
+
+def gas_used(node: Node, result: Result) -> dict[str, int]:
+    """Units of the three resources that the receipts of a submission name, in all."""
+    out: dict[str, int] = {"l1_gas": 0, "l1_data_gas": 0, "l2_gas": 0}
+    for tx_hash in (landed.tx_hash for landed in result.transactions):
         receipt = node.read("getTransactionReceipt", {"transaction_hash": hex(tx_hash)})
         resources = receipt.get("execution_resources") if isinstance(receipt, dict) else None
         for name in out:
@@ -189,3 +206,57 @@ def _line(
     else:
         cells += ["-"] * 3
     return f"{indent + name:<28}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def run_line(name: str, run: Run, class_name: Callable[[int], str]) -> str:
+    """A line about a run, when it is done."""
+    facts = run.facts
+    classes = [class_name(c) for c in facts["classes"]]
+    answer = ", ".join(classes[:8]) + (", .." if len(classes) > 8 else "")
+    begin, end = facts["samples"]
+    return (
+        f"{name:<8} samples {begin}:{end}, {answer}; record {facts['digest'][:12]}.. in block "
+        f"{facts['transactions'][-1]['block']}; {run.seconds['total']:.3f} s"
+    )
+
+
+def notes(runs: Sequence[Run], pow_bits: int, cached: int, fake: bool) -> list[str]:
+    """What the table does not say by itself, and the sizes.
+
+    Args:
+      runs: the cold run and the warm ones.
+      pow_bits: bits of the proof of work.
+      cached: compiled programs that there were before.
+      fake: whether the network is the one in this process.
+    """
+    facts, count = runs[0].facts, len(runs[0].facts["transactions"])
+    tried = ", ".join(f"{run.facts['nonces_tried']:,}" for run in runs)
+    (_, claim), (low, high) = PUBLISHED["claimed"], PUBLISHED["recorded"]
+    warm = "not measured (--repeat)"
+    if len(runs) > 1:
+        warm = (
+            f"median of {len(runs) - 1}, each of other samples, with a proof and a record of its "
+            "own; key and programs are kept"
+        )
+    chain = "the node of --rpc_url sets the pace"
+    if fake:
+        chain = (
+            "the fake network is in this process and accepts at the second look: signing, checks, "
+            "local HTTP and the fake's own work are in it, and no network latency"
+        )
+    return [
+        "cold: from the start of the process, with compilation; start: interpreter, imports, "
+        f"device, data; {cached} files of compiled programs were there",
+        f"warm: {warm}",
+        f"proof of work: a search whose length is luck, {1 << pow_bits:,} tries expected, made "
+        f"{tried}",
+        f"submit, read back: {chain}",
+        f"published for what this replaces: below {claim:g} s claimed, {low:g} to {high:g} s "
+        "recorded; on other machines, and not of sound proofs",
+        "recorded, not verified: the registry keeps the proof and checks none",
+        f"size         {facts['felts']} felts ({facts['encoding']}) in {count} "
+        f"transaction{'s' * (count > 1)}; {facts['bytes']} bytes binary",
+        f"L2 gas       {facts['model_l2_gas'] / 1e6:.2f} M by the model of docs/starknet.md, "
+        f"{facts['gas']['l2_gas'] / 1e6:.2f} M by "
+        f"{'the model of the fake network' if fake else 'the receipts'}",
+    ]

@@ -74,6 +74,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_float("bandwidth", 4.3e12, "Bytes per second of the device, for the limit.")
 flags.DEFINE_float("hash_rate", 20.6e9, "Compressions per second of the device, for the limit.")
+flags.DEFINE_bool(
+    "submit", False, "Pack and record each row's proof on the fake network, after it."
+)
 flags.DEFINE_integer("deadline", None, "Seconds after which no row is begun.", lower_bound=1)
 flags.DEFINE_string("out", "out/benchmark_results.json", "JSON file; the picture goes beside it.")
 flags.DEFINE_bool("append", False, "Merge the rows into the file of --out.")
@@ -114,8 +117,13 @@ class Bench:
         self.transcripts: list[str] | None = None
         if FLAGS.transcripts is not None:
             self.transcripts = chosen("transcripts", TRANSCRIPTS)
-        rates = _script.rates("bandwidth", "hash_rate")
-        self.options = Options(FLAGS.warm_runs, FLAGS.pow_runs, FLAGS.implementation, *rates)
+        self.submitting = None
+        if FLAGS.submit:
+            import _benchmark_submit  # needs an extra
+
+            self.submitting = _benchmark_submit.Submitting()
+        runs, rates = (FLAGS.warm_runs, FLAGS.pow_runs), _script.rates("bandwidth", "hash_rate")
+        self.options = Options(*runs, FLAGS.implementation, *rates, submit=self.submitting)
         self.recorder = Recorder(Path(FLAGS.out), FLAGS.append, FLAGS.deadline)
 
 
@@ -280,7 +288,8 @@ def main() -> int:
             "seconds": round(bench.recorder.seconds, 1),
         }
     )
-    return _script.FAILED if bench.recorder.count[FAILED] else _script.OK
+    unrecorded = 0 if bench.submitting is None else bench.submitting.failed
+    return _script.FAILED if bench.recorder.count[FAILED] or unrecorded else _script.OK
 
 
 if __name__ == "__main__":

@@ -139,7 +139,8 @@ devnet: ## find starknet-devnet, a local node, or build it (some 25 minutes, onc
 .PHONY: devnet-test
 devnet-test: $(VENV)/.stamp-dev ## submit a real proof to a local node
 	@STARKNET_DEVNET="$$(bash contracts/devnet.sh)" \
-	  $(PY) -m pytest -m slow -s tests/starknet/test_devnet.py $(ARGS)
+	  $(PY) -m pytest -m slow -s -k devnet tests/starknet/test_devnet.py \
+	  tests/experiments/test_end_to_end.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets built, virtual environments too

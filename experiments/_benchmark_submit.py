@@ -10,6 +10,7 @@ import contextlib
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import _end_to_end
@@ -29,6 +30,7 @@ from jaxstark.starknet.signing import require_starknet_py
 from jaxstark.starknet.submission import make_submission
 from jaxstark.starknet.submission_error import SubmissionError
 
+SECTIONS = ("legacy26", "vm", "inference")
 RECORDED, FAILED = "recorded", "failed"
 ENCODING = "limb248"
 POLICY = FeePolicy(parse_strk("900"))  # of the thousand that the fake account has
@@ -37,10 +39,16 @@ POLICY = FeePolicy(parse_strk("900"))  # of the thousand that the fake account h
 class Submitting:
     """Packs and records the proofs of rows; ``failed`` counts those that were not recorded.
 
-    Raises ``ImportError`` if starknet-py is not installed.
+    Raises ``UsageError`` if none of the sections has rows of single proofs, and ``ImportError`` if
+    starknet-py is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sections: Sequence[str]) -> None:
+        if not set(sections) & set(SECTIONS):
+            raise _script.UsageError(
+                f"--submit: expected a section among {', '.join(SECTIONS)} with it, got "
+                f"{', '.join(sections)}"
+            )
         require_starknet_py()
         self.failed = 0
 

@@ -119,7 +119,7 @@ def fact_line(row: Row) -> str:
         )
     if "starknet" in row:
         named = zip(RECORD_HEADS, record_cells(row), strict=True)
-        parts.append("; ".join(f"{head} {cell}" for head, cell in named))
+        parts += [f"{head} {cell}" for head, cell in named]
         parts += [row["starknet"][key] for key in ("reason",) if key in row["starknet"]]
     return "  " + ", ".join(parts)
 

@@ -1,7 +1,9 @@
-"""Felts of the proofs of a results file: estimated from the rebuilt shape, packed, or given.
+"""Felts of the proofs of a results file: counted, estimated from a shape, packed, or given.
 
-A row has no list of component sizes. Its workload is executed again (milliseconds, no device) and
-the shape that follows counts only if its columns and committed cells are those of the row.
+A row of a proof that was packed (``--submit`` of the benchmark) has them. Of others the shape must
+be known, but a row has no list of component sizes: its workload is executed again, in milliseconds
+and without a device, and the shape that follows counts only if its columns and committed cells are
+those of the row.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from jaxstark.shape import ProofShape
 from jaxstark.starknet import packer, sizes
 from jaxstark.starknet.header import statement_values
 
-ESTIMATED, PACKED, GIVEN = "estimate", "packed", "given"
+COUNTED, ESTIMATED, PACKED, GIVEN = "counted", "estimate", "packed", "given"
 # Samples that the benchmark classifies in one proof.
 NETWORKS = {"iris": 1, "digits": 26}
 DIGEST_FELTS = 8  # of a Blake2s digest in the Cairo layout
@@ -35,7 +37,7 @@ class Known(NamedTuple):
 
     Attributes:
       size: what is sent, and its gas.
-      kind: ``"estimate"``, ``"packed"`` or ``"given"``.
+      kind: ``"counted"`` of the row's proof, ``"estimate"``, ``"packed"`` or ``"given"``.
       check: of an estimate, expected felts of the Cairo layout divided by those that the row
         counted, less 1; None where the row has no felts.
     """
@@ -80,9 +82,12 @@ def params_of(row: Row) -> ProofParams:
         raise _script.UsageError(f"params_values: expected parameters, got {got}") from None
 
 
-def estimated(row: Row, encoding: str, max_felts: int) -> Known | str:
-    """The expected size of a row's message, or in words why it cannot be told."""
-    params = params_of(row)
+def of_row(row: Row, encoding: str, max_felts: int) -> Known | str:
+    """The size of a row's message: counted if the row has it, or else expected; or why neither."""
+    params, record = params_of(row), row.get("starknet")
+    felts = record.get("felts") if isinstance(record, dict) else None
+    if isinstance(felts, dict) and type(felts.get(encoding)) is int:
+        return Known(sizes.counted(encoding, felts[encoding], max_felts), COUNTED)
     found = rebuilt(row["workload"], row.get("log_size"), row.get("steps"), params)
     if isinstance(found, str):
         return found

@@ -8,10 +8,10 @@ One JSON object, ``schema`` ``jaxstark-published/1``, with ``rows``:
     inputs                  what is taken as it stands (``INPUTS``)
     claims                  figures that should follow from the inputs (``CLAIMS``)
 
-Numbers are known by the digits that they are written with. Decimals are right to half a unit of
-their last digit. Whole numbers are exact as inputs; as claims they may be rounded to two digits or
-more, as their zeros tell. Inputs may be pairs ``[least, largest]``, claims ``{"below": x}`` or
-``{"above": x}``.
+Prices are exact. Measures and claims are known by the digits that they are written with: decimals
+are right to half a unit of their last digit; whole numbers are exact as measures, and as claims may
+be rounded to two digits or more, as their zeros tell. Inputs may be pairs ``[least, largest]``,
+claims ``{"below": x}`` or ``{"above": x}``.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ CLAIMS = (
     *("break_even_per_hour", "total_seconds", "whole_seconds", "felts"),
 )
 WHOLE = {"log_size": 30, "columns": 10_000}  # inputs that are counts, and their bounds
+MEASURES = {"seconds", "baseline_usd", "baseline_seconds", "stages_seconds", "recorded_seconds"}
 WHOLE_DIGITS = 2  # that are left of a whole number, however many zeros it ends in
 LEAST, LARGEST = Decimal("1e-30"), Decimal("1e30")
 MOST_INEXACT = 12  # inputs of a row
@@ -164,24 +165,23 @@ def _input(where: str, name: str, given: Any) -> Interval:
         raise _script.UsageError(
             f"{where}: expected an int in 1..{WHOLE[name]}, got {written(given)}"
         )
-    if not isinstance(given, list):
-        low, high = _positive(where, given)
-    elif len(given) == 2 and _positive(where, given[0]) <= _positive(where, given[1]):
-        low, high = float(given[0]), float(given[1])
+    if isinstance(given, list):
+        if len(given) != 2 or _positive(where, given[0]) > _positive(where, given[1]):
+            raise _script.UsageError(f"{where}: expected [least, largest], got {written(given)}")
+        low, high = map(float, given)
     else:
-        raise _script.UsageError(f"{where}: expected [least, largest], got {written(given)}")
-    if name == "utilisation":
-        if float(given[1] if isinstance(given, list) else given) > 1:
-            raise _script.UsageError(f"{where}: expected at most 1, got {written(given)}")
-        high = min(high, 1.0)
+        low, high = _positive(where, given)
+        if name not in MEASURES:
+            low = high = float(given)
+    if name == "utilisation" and high > 1:
+        raise _script.UsageError(f"{where}: expected at most 1, got {written(given)}")
     return low, high
 
 
 def _positive(where: str, given: Any) -> Interval:
     if type(given) not in (int, Decimal) or not LEAST < given < LARGEST:
         raise _script.UsageError(f"{where}: expected a positive number, got {written(given)}")
-    low, high = rounding(given, claim=False)
-    return max(low, high / 1000), high  # 0.0 and 0.5 of a digit are not told from nothing
+    return rounding(given, claim=False)
 
 
 def _check_claim(where: str, claim: Any) -> None:

@@ -12,14 +12,15 @@ from _benchmark_tables import aligned, bits, milliseconds
 from _economics import HOUR, Cost, Prices, Timing, number, significant
 from _economics_felts import ESTIMATED, Known
 
-MARKS = {"estimate": "~", "packed": "", "given": "="}
+MARKS = {"counted": "", "estimate": "~", "packed": "", "given": "="}
 LUCKY, UNLUCKY = 0.8, 1.25  # nonces tried, as a share of those expected, that are worth a word
 
 
 class Line(NamedTuple):
     """A line of a table: its name, its cells, its figures, and all of them for the record.
 
-    ``subject`` is what it can be compared by: rows, columns, time of the proof, device.
+    ``subject`` is what it can be compared by: rows, columns, time of a proof that is made alone
+    (None of a batch), device.
     """
 
     label: str
@@ -27,7 +28,7 @@ class Line(NamedTuple):
     cost: Cost
     published: bool
     record: dict[str, Any]
-    subject: tuple[Any, Any, float, str]
+    subject: tuple[Any, Any, float | None, str]
 
 
 class Start(NamedTuple):
@@ -75,7 +76,9 @@ def measured(row: Row, times: Timing, size: Known | str, found: Cost) -> Line:
         "message": known if known is not None else {"unknown": size},
         **found.record(),
     }
-    subject = (row["log_size"], (row.get("columns") or [0, 0])[1], times.proof, str(row["device"]))
+    alone = times.proof if batch is None else None
+    columns = row.get("columns") or [0, 0]
+    subject = (row["log_size"], columns[1], alone, str(row.get("device")))
     return Line(label, flat(cells), found, False, record, subject)
 
 
@@ -91,8 +94,8 @@ def starts(rows: Sequence[Row], among: Sequence[Row], paid: Prices, where: str) 
         seconds = number(row, "seconds", "to_proof", where=where)
         usd = paid.device_per_hour_usd * seconds / HOUR
         text = (
-            f"start        {row['workload']} 2^{row['log_size']} {row['params']}, compiled programs "
-            f"{row.get('cache')}: {seconds:.1f} s to the first proof of a process, "
+            f"start        {row['workload']} 2^{row['log_size']} {row['params']}, cache of "
+            f"programs {row.get('cache')}: {seconds:.1f} s to the first proof of a process, "
             f"{significant(usd)} USD"
         )
         record = {"row": title(row), "seconds": seconds, "device_usd": float(f"{usd:.6g}")}
@@ -175,8 +178,13 @@ def notes(
             out.append(f"felts unknown: {why}; give --proof and --key, or --felts")
     if paid.chain:
         out.append("gas is a model of a record, L1 data gas left out: recorded, not verified")
+        out.append("proofs/h is what the device makes, which may be more than the chain takes")
     if paid.chain and paid.strk_usd is None:
         out.append("no cost of the chain in USD, and no total: --strk_usd was not given")
+    if paid.charge_usd is not None:
+        out.append("break-even/h: in brackets as a share of what the device makes in full use")
+    elif paid.chain and paid.strk_usd is not None:
+        out.append("device=chain/h: with fewer proofs an hour the device costs more than the chain")
     luck = [x for line in lines if (x := line.record["nonces_of_expected"]) is not None]
     if luck and (min(luck) < LUCKY or max(luck) > UNLUCKY):
         out.append(
@@ -185,8 +193,8 @@ def notes(
         )
     out.append(
         "bits: stwo's formula/Johnson radius/unique decoding; *: the AIR proves nothing; !: "
+        "parameters without security"
     )
-    out[-1] += "parameters without security"
     out += [f"left out     {count} {why}" for why, count in left.items()]
     return out
 

@@ -81,7 +81,7 @@ def published_text(
     if verdicts:
         heads = ("published", "claim", "claimed", "from inputs", "verdict")
         cells = [
-            (v.row, v.claim, v.claimed, significant(v.middle, 4), verdict_word(v)) for v in verdicts
+            (v.row, v.claim, v.claimed, significant(v.value, 4), verdict_word(v)) for v in verdicts
         ]
         out.append(aligned([heads, *cells]))
     for v in verdicts:
@@ -103,8 +103,7 @@ def verdict_word(verdict: Verdict) -> str:
 
 def claim_record(verdict: Verdict) -> dict[str, Any]:
     """A verdict for the record."""
-    middle = verdict.middle
-    value: Any = None if middle is None else "never" if middle == math.inf else middle
+    value: Any = "never" if verdict.value == math.inf else verdict.value
     return {
         "row": verdict.row,
         "claim": verdict.claim,
@@ -116,16 +115,18 @@ def claim_record(verdict: Verdict) -> dict[str, Any]:
 
 
 def _wrong(verdict: Verdict) -> str:
-    low, high = significant(verdict.low, 4), significant(verdict.high, 4)
-    found = low if low == high else f"{low} to {high}"
-    return f"claimed {verdict.claimed}, but its inputs give {found} ({verdict.why})"
+    value, low, high = (significant(x, 4) for x in (verdict.value, verdict.low, verdict.high))
+    between = "" if low == high else f" ({low} to {high})"
+    return f"claimed {verdict.claimed}, but its inputs give {value}{between}: {verdict.why}"
 
 
 def _beside(line: Line, mine: Line) -> str | None:
     """Two times for a table of one size, where there are two; no more than a ratio of both."""
-    if None in line.subject[:2] or line.subject[:2] != mine.subject[:2]:
-        return None
     theirs, here = line.subject[2], mine.subject[2]
+    if theirs is None or here is None or None in line.subject[:2]:
+        return None
+    if line.subject[:2] != mine.subject[:2]:
+        return None
     return (
         f"beside       {line.label.removesuffix(' (published)?')}, {milliseconds(theirs)} ms on "
         f"{line.subject[3]}: {mine.label}, {milliseconds(here)} ms on {mine.subject[3]}; ratio "

@@ -121,7 +121,7 @@ class Bench:
         if FLAGS.submit:
             import _benchmark_submit  # needs an extra
 
-            self.submitting = _benchmark_submit.Submitting()
+            self.submitting = _benchmark_submit.Submitting(self.sections)
         runs, rates = (FLAGS.warm_runs, FLAGS.pow_runs), _script.rates("bandwidth", "hash_rate")
         self.options = Options(*runs, FLAGS.implementation, *rates, submit=self.submitting)
         self.recorder = Recorder(Path(FLAGS.out), FLAGS.append, FLAGS.deadline)
@@ -276,6 +276,7 @@ def main() -> int:
         if "throughput" in bench.sections:
             throughput(bench)
     results = bench.recorder.results
+    unrecorded = 0 if bench.submitting is None else bench.submitting.failed
     print(_benchmark_tables.tables(results.rows))
     if FLAGS.plot:
         plot(results.path)
@@ -285,10 +286,10 @@ def main() -> int:
             "out": str(results.path),
             "rows": len(results.rows),
             **bench.recorder.count,
+            "unrecorded": unrecorded,
             "seconds": round(bench.recorder.seconds, 1),
         }
     )
-    unrecorded = 0 if bench.submitting is None else bench.submitting.failed
     return _script.FAILED if bench.recorder.count[FAILED] or unrecorded else _script.OK
 
 

@@ -23,7 +23,7 @@ import _economics_claims
 import _economics_felts
 import _economics_published
 import _economics_tables as tables
-import _economics_verdicts as verdicts_of
+import _economics_verdicts as judged
 import _record
 import _script
 from _economics import SCOPES, SECTIONS, Prices, chain_strk, check_rows, cost, timing, usable
@@ -131,7 +131,7 @@ def select(path: Path) -> tuple[dict[str, Any], list[_benchmark.Row], dict[str, 
     if FLAGS.scope == "job":
         whole = [row for row in rows if timing(row, f"{path}: ").job is not None]
         if len(whole) < len(rows):
-            left["without times of execution and trace"] = len(rows) - len(whole)
+            left["without the times of a whole job"] = len(rows) - len(whole)
         rows = whole
     if not rows:
         why = "".join(f"; {count} {reason}" for reason, count in left.items())
@@ -146,7 +146,7 @@ def known_sizes(rows: list[_benchmark.Row]) -> list[_economics_felts.Known | str
     if FLAGS.felts is not None:
         given = _economics_felts.given(FLAGS.felts, rows, FLAGS.encoding, FLAGS.max_felts)
         return [given for _ in rows]
-    out = [_economics_felts.estimated(row, FLAGS.encoding, FLAGS.max_felts) for row in rows]
+    out = [_economics_felts.of_row(row, FLAGS.encoding, FLAGS.max_felts) for row in rows]
     if FLAGS.proof is None:
         return out
     packed = _economics_felts.packed(
@@ -195,14 +195,14 @@ def main() -> int:
         strk = None if isinstance(size, str) else chain_strk(size.size, paid)
         lines.append(tables.measured(row, times, size, cost(seconds, strk, paid)))
     starts = tables.starts(document["rows"], rows, paid, f"{path}: ")
-    others = [line for item in published if (line := verdicts_of.published(item, paid)) is not None]
+    others = [line for item in published if (line := judged.published(item, paid)) is not None]
     verdicts = [verdict for item in published for verdict in _economics_claims.judge(item)]
 
     print(tables.heading(document, rows, path, paid, FLAGS.scope, FLAGS.encoding))
     print(tables.table(lines, paid))
     print("\n".join(tables.notes(lines, left, starts, paid)))
     if published:
-        print(verdicts_of.published_text(others, published, verdicts, lines, paid))
+        print(judged.published_text(others, published, verdicts, lines, paid))
     devices = ", ".join(dict.fromkeys(str(row.get("device")) for row in rows))
     title = f"{devices}: {tables.prices_text(paid)}, {FLAGS.scope}"
     drawn = picture([*lines, *others], paid, title)
@@ -225,8 +225,8 @@ def main() -> int:
             "left_out": left,
             "starts": [start.record for start in starts],
             "published": [line.record for line in others],
-            "claims": [verdicts_of.claim_record(verdict) for verdict in verdicts],
-            "claims_by_verdict": dict(Counter(verdicts_of.verdict_word(v) for v in verdicts)),
+            "claims": [judged.claim_record(verdict) for verdict in verdicts],
+            "claims_by_verdict": dict(Counter(judged.verdict_word(v) for v in verdicts)),
             "picture": drawn,
         }
     )

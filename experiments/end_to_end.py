@@ -69,7 +69,7 @@ flags.DEFINE_enum("target", "fake", ["fake", "devnet"], "Where to submit.")
 flags.DEFINE_string(
     "max_fee_strk", None, "Most STRK that a run may cost; by default, on the fake network, 20."
 )
-flags.DEFINE_string("outbox", None, "SQLite file of what was signed; default: one per user.")
+flags.DEFINE_string("outbox", None, "SQLite file of what was signed; default: one per network.")
 flags.DEFINE_string("out", None, "JSON file for the record of the last line.")
 SETTINGS = {
     "registry": "Address of the registry.",
@@ -120,7 +120,7 @@ def open_chain(stack: contextlib.ExitStack, policy: FeePolicy) -> Chain:
         registry, path = place.registry, os.path.join(folder, "outbox.sqlite")
     else:
         place, registry = devnet()
-        path = FLAGS.outbox or default_outbox()
+        path = FLAGS.outbox or default_outbox(FLAGS.target)
     if registry is None:
         raise _script.UsageError(
             f"--registry: expected the address of a registry on {FLAGS.target} (or "
@@ -184,7 +184,9 @@ def main() -> int:
         return measure(model, options, policy, out)
     except SubmissionError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _script.FAILED
+    except KeyboardInterrupt:
+        print("error: interrupted; what was signed is in the outbox", file=sys.stderr)
+    return _script.FAILED
 
 
 def measure(model: Model, options: Options, policy: FeePolicy, out: Path | None) -> int:

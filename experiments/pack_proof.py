@@ -34,7 +34,7 @@ from jaxstark.air.planning import check_public_values
 from jaxstark.errors import VerificationError
 from jaxstark.proof import write_atomically
 from jaxstark.starknet import envelope, packer, sizes
-from jaxstark.starknet.felts import PRIME
+from jaxstark.starknet.accounts import parse_address
 from jaxstark.starknet.header import ENCODINGS, HEADER_FELTS, Header
 
 FLAGS = flags.FLAGS
@@ -76,13 +76,7 @@ def contract_address() -> int | None:
     """The address of ``--contract``."""
     if FLAGS.contract is None:
         return None
-    try:
-        address = int(FLAGS.contract, 16)
-    except ValueError:
-        address = 0
-    if not 0 < address < PRIME:
-        raise _script.UsageError(f"--contract: expected an address 0x.., got {FLAGS.contract!r}")
-    return address
+    return parse_address(FLAGS.contract, "--contract")
 
 
 def arguments(message: list[int]) -> list[str]:
@@ -176,6 +170,8 @@ def size_row(size: sizes.Size, price: int) -> dict[str, Any]:
 def main() -> int:
     (gfri,) = _script.rates("price")
     price = round(gfri * 10**9)
+    if price < 1:
+        raise _script.UsageError(f"--price: expected at least 1e-9 gFri, got {gfri:g}")
     contract = contract_address()
     named = VerifyingKey.load(FLAGS.key).air
     air = registry.resolve(named) if FLAGS.air is None else registry.load(FLAGS.air)
@@ -183,13 +179,15 @@ def main() -> int:
     public = check_public_values(air, public_values())
     proof = Proof.load(FLAGS.proof)
     folder = Path(FLAGS.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists() and not folder.is_dir():
+        raise _script.UsageError(f"--out: expected a folder, got the file {folder}")
 
     verify_seconds = _script.timed_verify(proof, key, public, insecure=FLAGS.insecure)
     start = time.perf_counter()
     message = packer.encode(proof, key, air, public, FLAGS.encoding)
     pack_seconds = time.perf_counter() - start
     chunks = envelope.split(message, FLAGS.max_felts)
+    folder.mkdir(parents=True, exist_ok=True)  # for a proof that was verified
     files = write(folder, chunks, contract)
     check_files(folder, message, contract)
 

@@ -21,9 +21,11 @@ import _record
 import _script
 from absl import flags
 
+from jaxstark.proof import write_atomically
 from jaxstark.starknet import deploy, deployments, registry
 from jaxstark.starknet.accounts import load
 from jaxstark.starknet.fees import FeePolicy, parse_strk, show
+from jaxstark.starknet.felts import PRIME
 from jaxstark.starknet.guard import check_network
 from jaxstark.starknet.networks import NETWORKS, Network, RpcUrl, network
 from jaxstark.starknet.rpc import Node
@@ -86,12 +88,16 @@ def send(target: Network) -> int:
     """Declare or deploy."""
     if FLAGS.max_fee_strk is None:
         raise _script.UsageError("--max_fee_strk: expected the most that may be paid, got none")
+    if FLAGS.salt >= PRIME:
+        raise _script.UsageError("--salt: expected a number below the Starknet prime, got a larger")
     policy = FeePolicy(max_fee=parse_strk(FLAGS.max_fee_strk))
     given = {name: FLAGS[name].value for name in SETTINGS}
     settings = resolve(given, os.environ, folder=Path.cwd(), profile=FLAGS.profile)
     url = settings.get("rpc_url") or target.rpc_url
     if url is None:
-        raise _script.UsageError(f"rpc_url: expected STARKNET_RPC_URL for {target.name}, got none")
+        raise _script.UsageError(
+            f"--rpc_url: expected the URL of a node of {target.name} in STARKNET_RPC_URL, got none"
+        )
     node = Node(RpcUrl(url))
     check_network(node, target, FLAGS.allow_mainnet)
     account = load(settings, target)
@@ -140,19 +146,21 @@ def _tell(what: str, sent: deploy.Sent, target: Network) -> None:
 
 def _write(target: Network, sent: deploy.Sent) -> None:
     """Write the file; what somebody else deployed has no transaction and block 0 in it."""
-    path = deployments.FOLDER / f"{target.name}.json"
-    if sent.done and path.exists():
+    path, address = deployments.FOLDER / f"{target.name}.json", deploy.registry_address(FLAGS.salt)
+    old = deployments.load_deployment(target) if sent.done else None
+    if old is not None and old.address == address:
+        print(f"kept {path}, which has this address")
         return
     found = deployments.Deployment(
         network=target.name,
         chain_id=target.chain_id,
         class_hash=registry.CLASS_HASH,
         compiled_class_hash=registry.COMPILED_CLASS_HASH,
-        address=deploy.registry_address(FLAGS.salt),
+        address=address,
         deploy_tx=sent.tx_hash,
         block=sent.block,
     )
-    path.write_text(found.to_json(), "utf-8")
+    write_atomically(path, found.to_json().encode("ascii"))
     print(f"wrote {path}")
 
 

@@ -34,11 +34,13 @@ from jaxstark.air import registry as airs
 from jaxstark.starknet import deployments, envelope, packer, sizes
 from jaxstark.starknet.accounts import load, parse_address
 from jaxstark.starknet.fees import FeePolicy, parse_strk, show
+from jaxstark.starknet.felts import PRIME
 from jaxstark.starknet.guard import check_network
 from jaxstark.starknet.header import ENCODINGS
-from jaxstark.starknet.job import Job, load_job
+from jaxstark.starknet.job import Job
+from jaxstark.starknet.job_file import load_job
 from jaxstark.starknet.networks import NETWORKS, Network, RpcUrl, network
-from jaxstark.starknet.outbox_sqlite import SqliteOutbox, default_outbox
+from jaxstark.starknet.outbox_sqlite import MEMORY, SqliteOutbox, default_outbox
 from jaxstark.starknet.progress import Timing
 from jaxstark.starknet.rpc import Node
 from jaxstark.starknet.settings import Settings, resolve
@@ -70,7 +72,7 @@ flags.DEFINE_string("pass_through", None, "JSON file with proof and proof_facts 
 flags.DEFINE_bool("dry_run", False, "Print what would be sent, offline; send nothing.")
 flags.DEFINE_bool("simulate", False, "Ask a node for estimate and outcome; send nothing.")
 flags.DEFINE_bool("retry_reverted", False, "Send a transaction again that was reverted before.")
-flags.DEFINE_string("outbox", None, "SQLite file of what was signed; default: one per user.")
+flags.DEFINE_string("outbox", None, "SQLite file of what was signed; default: one per network.")
 SETTINGS = {
     "registry": "Address of the registry.",
     "rpc_url": "URL of a node; it may hold a secret, so prefer STARKNET_RPC_URL.",
@@ -113,12 +115,15 @@ def pass_through() -> tuple[str | None, list[int]]:
         return None, []
     obj = read_json("pass_through", FLAGS.pass_through)
     try:
-        facts = [int(fact, 16) for fact in obj["proof_facts"]]
-        return str(obj["proof"]), facts
+        proof, facts = obj["proof"], [int(fact, 16) for fact in obj["proof_facts"]]
     except (KeyError, TypeError, ValueError):
+        proof, facts = None, []
+    if not isinstance(proof, str) or not all(0 <= fact < PRIME for fact in facts):
         raise _script.UsageError(
-            "--pass_through: expected proof, a text, and proof_facts, hexadecimal numbers"
-        ) from None
+            "--pass_through: expected proof, a text, and proof_facts, hexadecimal numbers below "
+            f"the Starknet prime, got others in {FLAGS.pass_through}"
+        )
+    return proof, facts
 
 
 def job_of(settings: Settings, target: Network, known: int | None) -> Job:
@@ -207,7 +212,9 @@ def main() -> int:
         return handle(message, settings, target, policy)
     except SubmissionError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _script.FAILED
+    except KeyboardInterrupt:
+        print("error: interrupted; run the same command again to go on", file=sys.stderr)
+    return _script.FAILED
 
 
 def handle(
@@ -239,7 +246,9 @@ def handle(
         print(f"account      {place.account.address:#x}, key from {place.account.source}")
         if place.account.warning:
             print(f"warning: {place.account.warning}", file=sys.stderr)
-        path = place.outbox or default_outbox()
+        path = place.outbox or default_outbox(target.name)
+        if FLAGS.simulate:
+            path = MEMORY  # it writes nothing
         outbox = stack.enter_context(contextlib.closing(SqliteOutbox(path)))
         submitter = Submitter(
             place.node,

@@ -12,16 +12,15 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jaxstark.starknet.networks import Network
 from jaxstark.starknet.secret import Secret
-from jaxstark.starknet.settings import Settings
+from jaxstark.starknet.settings import Settings, others_may_read
 from jaxstark.starknet.signing import KeySigner, Signer, require_starknet_py
 
 SNCAST_ACCOUNTS = Path("~/.starknet_accounts/starknet_open_zeppelin_accounts.json")
@@ -40,7 +39,7 @@ class Account:
     """
 
     address: int
-    signer: Signer
+    signer: Signer = field(repr=False)  # not ours to show: a custom one may hold a key
     source: str
     warning: str = ""
 
@@ -76,7 +75,12 @@ def load(
             "or a starkli account file in STARKNET_ACCOUNT, or name an sncast account"
         )
     _, _, make = min(candidates, key=lambda c: c[:2])
-    return make(settings, network, prompt)
+    account = make(settings, network, prompt)
+    exposed = settings.exposed()
+    if exposed:
+        words = f"other users may read {exposed}: run chmod 600 on it"
+        account = replace(account, warning="; ".join(filter(None, (account.warning, words))))
+    return account
 
 
 def parse_address(text: str, what: str = "account address") -> int:
@@ -147,7 +151,7 @@ def _from_sncast(
     signer = KeySigner(Secret(entry["private_key"]), network.chain_id)
     _check_public_key(signer, _number(entry.get("public_key")), f"account {name}")
     warning = f"the private key is in the plain text of {path}"
-    if stat.S_IMODE(os.stat(path).st_mode) & 0o077:
+    if others_may_read(path):
         warning += ", which other users may read: run chmod 600 on it"
     address = parse_address(entry["address"], f"account {name}: address")
     return Account(address, signer, f"account {name} of {path}", warning)

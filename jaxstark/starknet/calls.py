@@ -16,7 +16,8 @@ from typing import Any
 from jaxstark.starknet.fees import Bounds
 from jaxstark.starknet.signing import Signer
 
-MULTICALL_FELTS, CALL_FELTS = 1, 3
+MULTICALL_FELTS = 1  # the number of calls
+CALL_HEAD_FELTS = 3  # contract, selector, length of the arguments
 QUERY_VERSION = (1 << 128) + 3  # a signature over this version cannot be executed
 
 
@@ -45,7 +46,7 @@ class Call:
 
 def invoke_felts(calls: Sequence[Call]) -> int:
     """Felts of the calldata of a transaction with these calls."""
-    return MULTICALL_FELTS + sum(CALL_FELTS + len(call.arguments) for call in calls)
+    return MULTICALL_FELTS + sum(CALL_HEAD_FELTS + len(call.arguments) for call in calls)
 
 
 def multicall(calls: Sequence[Call]) -> list[int]:

@@ -17,13 +17,10 @@ from jaxstark.starknet.calls import QUERY_VERSION, Call, sign
 from jaxstark.starknet.clock import Clock, SystemClock
 from jaxstark.starknet.fees import Bounds, FeePolicy, Resource, require_within
 from jaxstark.starknet.guard import check_balance, check_network
-from jaxstark.starknet.networks import Network
+from jaxstark.starknet.networks import DEPLOYER, Network
 from jaxstark.starknet.registry import CLASS_HASH, COMPILED_CLASS_HASH, sierra_class
 from jaxstark.starknet.rpc import LATEST, PRE_CONFIRMED, Node
 from jaxstark.starknet.submission_error import NodeError, SubmissionError, Unreachable
-
-DEPLOYER = 0x02CEED65A4BD731034C01113685C831B01C15D7D432F71AFB1CF1634B53A2125
-"""The universal deployer contract, at the same address on every network (starknet-py 0.30)."""
 
 _CLASS_NOT_FOUND = 28
 _POLL_SECONDS, _POLLS = 2.0, 300

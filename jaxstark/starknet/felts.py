@@ -75,11 +75,6 @@ def split_u256(value: int) -> tuple[int, int]:
     return value % U128, value // U128
 
 
-def join_u256(low: int, high: int) -> int:
-    """The number of two halves; ``ProofShapeError`` if one does not fit 128 bits."""
-    return wire.check_int(low, U128, "low half") + wire.check_int(high, U128, "high half") * U128
-
-
 @dataclass(frozen=True)
 class Sponge:
     """A Poseidon sponge between two permutations; compared by value.

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 
 from jaxstark.errors import ProofShapeError
 from jaxstark.starknet.fees import show
-from jaxstark.starknet.networks import Network, chain_name, check_spec_version
+from jaxstark.starknet.networks import STRK_TOKEN, Network, chain_name, check_spec_version
 from jaxstark.starknet.registry import Record, record_of_call, recorded_events
 from jaxstark.starknet.rpc import Event, Node
 from jaxstark.starknet.submission import Submission
 from jaxstark.starknet.submission_error import NodeError, SubmissionError
-
-STRK_TOKEN = 0x04718F5A0FC34CC1AF16A1CDEE98FFB20C31F5CD61D6AB07201858F4287C938D
-"""The fee token, at the same address on every network (starknet-addresses)."""
 
 _NO_SUCH_VIEW = (21, 40, 41)  # no such entry point, a failing one
 
@@ -60,8 +57,13 @@ def check_balance(node: Node, account: int, needed: int) -> int:
     """FRI that the account has; ``SubmissionError`` if that is less than needed."""
     from starknet_py.hash.selector import get_selector_from_name
 
-    low, high = (*node.call(STRK_TOKEN, get_selector_from_name("balance_of"), [account]), 0)[:2]
-    balance = low + (high << 128)
+    answer = node.call(STRK_TOKEN, get_selector_from_name("balance_of"), [account])
+    if len(answer) != 2:
+        raise SubmissionError(
+            f"fee token: expected the two halves of a balance, got {len(answer)} felts; use "
+            "another node; nothing more was sent"
+        )
+    balance = answer[0] + (answer[1] << 128)
     if balance < needed:
         raise SubmissionError(
             f"account {account:#x}: expected at least {show(needed)} for fees, got "

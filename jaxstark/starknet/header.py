@@ -133,10 +133,14 @@ class Header:
 
     @staticmethod
     def decode(message: Sequence[int]) -> Header:
-        """The header of a message; ``Refused`` unless ``encode`` gives these felts."""
+        """The header of a message; ``Refused`` unless ``encode`` gives these felts.
+
+        Raises ``ProofShapeError`` for something else than felts.
+        """
         if len(message) < HEADER_FELTS:
             raise Refused(BAD_HEADER, "felts", f"at least {HEADER_FELTS}", len(message))
-        first, air, params, sizes, statement, digest, felts, chunk = message[:HEADER_FELTS]
+        words = check_felts(list(message[:HEADER_FELTS]), "header")
+        first, air, params, sizes, statement, digest, felts, chunk = words
         if first >> 32 != MAGIC:
             raise Refused(BAD_MAGIC, "magic", hex(MAGIC), hex(first >> 32))
         if first >> 16 & 0xFFFF != VERSION:

@@ -22,21 +22,17 @@ high 128 bits; an array is its length, then its felts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from jaxstark import wire
-from jaxstark.starknet.accounts import parse_address
-from jaxstark.starknet.calls import Call, invoke_felts
+from jaxstark.starknet.calls import CALL_HEAD_FELTS, MULTICALL_FELTS, Call, invoke_felts
 from jaxstark.starknet.envelope import MAX_CALLDATA
 from jaxstark.starknet.felts import PRIME, split_u256
 from jaxstark.starknet.header import Header
 
-FORMAT = "jaxstark-job/1"
 RECORD = "record"
 STEPS: Mapping[str, tuple[tuple[str, ...], str]] = MappingProxyType(
     {
@@ -137,6 +133,8 @@ class Job:
         for step in self.targets:
             if step not in STEPS:
                 raise ValueError(f"step: expected one of {', '.join(STEPS)}, got {step!r}")
+        if "message" not in self._names(RECORD):
+            raise ValueError(f"arguments of {RECORD}: expected message among them, got none")
         for name, value in self._values().items():
             encode(name, value)
 
@@ -149,6 +147,11 @@ class Job:
     def registry(self) -> int:
         """Address of the registry."""
         return self.targets[RECORD].contract
+
+    def _names(self, step: str) -> tuple[str, ...]:
+        """Names of the arguments of a step that has a target."""
+        names = self.targets[step].arguments
+        return STEPS[step][0] if names is None else names
 
     def _values(self) -> dict[str, Any]:
         names = (f.name for f in fields(self) if f.name != "targets")
@@ -175,14 +178,12 @@ class Job:
             calls = tuple(
                 Call(
                     step,
-                    target.contract,
-                    target.entry_point,
-                    tuple(
-                        f for name in target.arguments or names for f in encode(name, values[name])
-                    ),
+                    self.targets[step].contract,
+                    self.targets[step].entry_point,
+                    tuple(f for name in self._names(step) for f in encode(name, values[name])),
                 )
-                for step, (names, when) in STEPS.items()
-                if (target := self.targets.get(step)) is not None
+                for step, (_, when) in STEPS.items()
+                if step in self.targets
                 if when == "every"
                 or (when == "first" and index == 0)
                 or (when == "last" and index == len(chunks) - 1)
@@ -196,16 +197,15 @@ class Job:
 
         Raises ``ValueError`` if there is no room for a chunk.
         """
-        fixed, copies = 1 + proof_facts, 0
-        for step, target in self.targets.items():
-            names = target.arguments or STEPS[step][0]
-            for name in names:
+        fixed, copies = MULTICALL_FELTS + proof_facts, 0
+        for step in self.targets:
+            fixed += CALL_HEAD_FELTS
+            for name in self._names(step):
                 if name == "message":
                     copies += 1
                     fixed += 1
                 else:
                     fixed += len(encode(name, self._values().get(name, 0)))
-            fixed += 3
         room = (limit - fixed) // copies if copies else 0
         if room < 10:
             raise ValueError(
@@ -244,73 +244,3 @@ def require_room(felts: int, what: str) -> None:
             f"{what}: expected at most {MAX_CALLDATA} felts of calldata and proof facts, got "
             f"{felts}; split the message into smaller chunks"
         )
-
-
-def parse_job(text: str, registry: int | None = None) -> Job:
-    """The job in a JSON text: ``{"format", "calls": {step: {..}}, "job": {field: value}}``.
-
-    A call is ``{"contract": "0x..", "entry_point": "..", "arguments": [..]}``, the last optional.
-    Numbers are JSON integers or texts such as ``"0x1f"``.
-
-    Args:
-      text: the JSON.
-      registry: address of the registry where the text has no step ``record``.
-
-    Raises ``ValueError``.
-    """
-    try:
-        obj = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("job: expected JSON, got something else") from None
-    if not isinstance(obj, dict) or obj.get("format") != FORMAT:
-        raise ValueError(f"job: expected an object with format {FORMAT!r}, got another")
-    unknown = sorted(set(obj) - {"format", "calls", "job"})
-    calls, about = obj.get("calls", {}), obj.get("job", {})
-    if unknown or not isinstance(calls, dict) or not isinstance(about, dict):
-        raise ValueError("job: expected the members format, calls and job, got others")
-    targets = {step: _target(step, call) for step, call in calls.items()}
-    if RECORD not in targets and registry is not None:
-        targets[RECORD] = Target(registry, RECORD)
-    known = {f.name for f in fields(Job)} - {"targets"}
-    for name in about:
-        if name not in known:
-            raise ValueError(f"job: expected fields among {', '.join(sorted(known))}, got {name!r}")
-    return Job(targets, **{name: _value(name, value) for name, value in about.items()})
-
-
-def load_job(path: str | Path, registry: int | None = None) -> Job:
-    """The job in a file, as ``parse_job``."""
-    try:
-        return parse_job(Path(path).read_bytes().decode("utf-8"), registry)
-    except UnicodeDecodeError:
-        raise ValueError(f"job {path}: expected UTF-8 text, got other bytes") from None
-
-
-def _target(step: str, call: Any) -> Target:
-    if not isinstance(call, dict) or set(call) - {"contract", "entry_point", "arguments"}:
-        raise ValueError(f"call {step}: expected contract, entry_point and arguments, got others")
-    contract, entry_point = call.get("contract"), call.get("entry_point", step)
-    arguments = call.get("arguments")
-    if not isinstance(contract, str):
-        raise ValueError(f"call {step}: expected the address of a contract, got none")
-    if arguments is not None and not (
-        isinstance(arguments, list) and all(isinstance(a, str) for a in arguments)
-    ):
-        raise ValueError(f"call {step}: expected a list of argument names, got another value")
-    address = parse_address(contract, f"call {step}: contract")
-    return Target(address, entry_point, None if arguments is None else tuple(arguments))
-
-
-def _value(name: str, value: Any) -> Any:
-    if TYPES[name] == "bool":
-        return value
-    if isinstance(value, list):
-        return tuple(_value_number(name, item) for item in value)
-    return _value_number(name, value)
-
-
-def _value_number(name: str, value: Any) -> int:
-    try:
-        return value if type(value) is int else int(str(value), 0)
-    except ValueError:
-        raise ValueError(f"{name}: expected a number, got {wire.describe(value)}") from None

@@ -113,13 +113,23 @@ class Lander:
         if self.drafter.node.nonce(self.drafter.account.address) > nonce:
             taker = taker_of_nonce(self.drafter.node, self.drafter.account.address, nonce)
             if taker is not None and taker not in receipts:
-                for attempt in live:
-                    self.drafter.outbox.settle(attempt.tx_hash, DEAD)
-                    detail = f"nonce {nonce} was taken by {taker:#x}"
-                    self.drafter.tell("dead", job, index, attempt.tx_hash, detail)
-                return DEAD
+                return self._taken(job, index, live, taker)
             return "included"  # a part of the node knows it already
         return ""
+
+    def _taken(self, job: JobRow, index: int, live: Sequence[Attempt], taker: int) -> str:
+        """What it means that none of the live attempts has their nonce: ``"dead"``, mostly."""
+        outbox, nonce = self.drafter.outbox, live[-1].nonce
+        if any(a.tx_hash == taker for a in outbox.attempts(job.key, index)):
+            # The same calls under an earlier signature, which was dead while the block of a later
+            # one stood, and came in its place when that block was undone.
+            outbox.settle(taker, LIVE)
+            return "included"
+        for attempt in live:
+            outbox.settle(attempt.tx_hash, DEAD)
+            detail = f"nonce {nonce} was taken by {taker:#x}"
+            self.drafter.tell("dead", job, index, attempt.tx_hash, detail)
+        return DEAD
 
     def _fill_gap(self, nonce: int) -> None:
         """Send again what must come first, if a block with it was undone after it was accepted."""
@@ -167,7 +177,7 @@ class Lander:
         if answered != attempt.tx_hash:
             raise SubmissionError(
                 f"transaction {attempt.tx_hash:#x}: expected the node to give it this hash, got "
-                f"{answered:#x}; it was sent, and is looked for under both: use another node"
+                f"{answered:#x}; it was sent and may land: run again with another node"
             )
         self._unexpected = 0
         self.drafter.tell("sent", job, index, attempt.tx_hash)

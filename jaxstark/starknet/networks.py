@@ -7,15 +7,21 @@ is the user's choice. Source: the JSON-RPC specification of Starknet, version 0.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from jaxstark.starknet.secret import HIDDEN
 
 SPEC_VERSIONS = ("0.10.",)
 """Prefixes of the specification versions that the client speaks."""
 
 _PLAIN_PATHS = ("", "/", "/rpc", "/rpc/v0_10")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-HIDDEN = "<hidden>"
+STRK_TOKEN = 0x04718F5A0FC34CC1AF16A1CDEE98FFB20C31F5CD61D6AB07201858F4287C938D
+"""The fee token, at the same address on every network (starknet-addresses)."""
+DEPLOYER = 0x02CEED65A4BD731034C01113685C831B01C15D7D432F71AFB1CF1634B53A2125
+"""The universal deployer contract, at the same address on every network (starknet-py 0.30)."""
 
 
 def chain_id_of(name: str) -> int:
@@ -133,8 +139,16 @@ class RpcUrl:
             )
 
     def reveal(self) -> str:
-        """The whole URL, for the request itself."""
-        return self._url
+        """The URL for the request itself, without user name and password."""
+        parts = self._parts
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+
+    def authorization(self) -> str | None:
+        """The header ``Authorization`` of user name and password; None for a URL without."""
+        if self._parts.username is None:
+            return None
+        pair = f"{unquote(self._parts.username)}:{unquote(self._parts.password or '')}"
+        return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     @property
     def is_local(self) -> bool:
@@ -158,8 +172,10 @@ class RpcUrl:
         """``text`` without the URL and the parts of it that may be secret."""
         parts = self._parts
         segments = [s for s in parts.path.split("/") if len(s) >= 8]
-        secrets = [self._url, parts.netloc if parts.username else "", parts.query, parts.fragment]
-        secrets += [parts.password or "", parts.username or ""]
+        secrets = [self._url, self.reveal(), parts.netloc if "@" in parts.netloc else ""]
+        for word in (parts.query, parts.fragment, parts.password or "", parts.username or ""):
+            secrets += [word, unquote(word)]
+        secrets.append((self.authorization() or "").removeprefix("Basic "))
         secrets += [] if parts.path in _PLAIN_PATHS else [parts.path, *segments]
         secrets += [value for _, _, value in (q.partition("=") for q in parts.query.split("&"))]
         for secret in sorted({s for s in secrets if len(s) >= 4}, key=len, reverse=True):

@@ -21,18 +21,20 @@ def taker_of_nonce(node: Node, account: int, nonce: int) -> int | None:
 
     Raises ``SubmissionError`` where the nonce is taken and the node cannot show by what.
     """
-    latest = node.block_number()
     if node.nonce(account) <= nonce:
         return None
+    latest = node.block_number()  # asked afterwards, so that the nonce was taken up to here
     try:
         blocks = [_bisect(node, account, nonce, latest)]
     except (NodeError, Unreachable):  # no states of old blocks
         blocks = range(latest, max(latest - MAX_BLOCKS, -1), -1)
     for number in blocks:
         for transaction in node.transactions_of_block(number):
-            sender = transaction.get("sender_address") or transaction.get("contract_address")
-            if _is(sender, account) and _is(transaction.get("nonce"), nonce):
-                return int(str(transaction.get("transaction_hash")), 16)
+            # The nonce of an L1 handler is another count; it has no sender.
+            names = ("sender_address", "nonce", "transaction_hash")
+            sender, its_nonce, digest = (_number(transaction.get(name)) for name in names)
+            if (sender, its_nonce) == (account, nonce) and digest is not None:
+                return digest
     raise SubmissionError(
         f"account {account:#x}: nonce {nonce} was taken, but the node does not show by which "
         "transaction; nothing is sent until that is known: use a node that keeps old states"
@@ -60,8 +62,8 @@ def _nonce_after(node: Node, account: int, block: int) -> int:
         raise
 
 
-def _is(text: object, number: int) -> bool:
+def _number(text: object) -> int | None:
     try:
-        return int(str(text), 16) == number
+        return int(str(text), 16)
     except ValueError:
-        return False
+        return None

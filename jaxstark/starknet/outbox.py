@@ -29,7 +29,7 @@ class JobRow:
     """A job as it is kept.
 
     Attributes:
-      key: identity: a hash of chain, account, calls and proof facts (``submission.job_key``).
+      key: identity: a hash of chain, account, calls and proof facts (``Submission.key``).
       chain_id, account: where and as whom.
       plan: JSON text of the calls of every transaction.
       transactions: how many.
@@ -88,6 +88,14 @@ class Attempt:
 class Outbox(Protocol):
     """What the submitter asks of a store; every method is atomic and durable when it returns."""
 
+    def bind(self, network: str) -> None:
+        """Keep the name of the network that the outbox is for, or compare it.
+
+        Networks may share a chain id, and a transaction that is signed for one is valid on the
+        other. Raises ``SubmissionError`` for another network than before.
+        """
+        ...
+
     def sender(self, chain_id: int, account: int) -> AbstractContextManager[None]:
         """The right to send for an account, for one holder at a time, over all processes.
 
@@ -101,10 +109,6 @@ class Outbox(Protocol):
 
     def job(self, key: str) -> JobRow | None:
         """The job of a key."""
-        ...
-
-    def unfinished(self, chain_id: int, account: int) -> list[JobRow]:
-        """Jobs of an account that are not done, the oldest first."""
         ...
 
     def set_job(self, key: str, *, max_fee: int | None = None, done: bool | None = None) -> None:

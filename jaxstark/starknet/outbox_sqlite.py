@@ -6,23 +6,21 @@ outbox and ends with its process, however that ends.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import os
-import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from jaxstark.starknet.outbox import ACCEPTED, LIVE, STATES, Attempt, JobRow
+from jaxstark.starknet.sqlite_file import MEMORY as MEMORY
+from jaxstark.starknet.sqlite_file import SqliteFile
 from jaxstark.starknet.submission_error import SubmissionError
 
 VERSION = 1
-MEMORY = ":memory:"
 _SCHEMA = """
+CREATE TABLE network (name TEXT NOT NULL) STRICT;
 CREATE TABLE jobs (
   key TEXT PRIMARY KEY, chain_id TEXT NOT NULL, account TEXT NOT NULL, plan TEXT NOT NULL,
   transactions INTEGER NOT NULL, skip INTEGER NOT NULL, max_fee TEXT NOT NULL,
@@ -49,99 +47,42 @@ _ATTEMPT = (
     "job, place, tx_hash, nonce, payload, bounds, tip, worst_fee, state, sends, error, fee, "
     "created, sent"
 )
-# Locks of outboxes in memory, which other processes cannot see anyway.
-_held: set[tuple[int, int, int]] = set()
-_guard = threading.Lock()
 
 
-class SqliteOutbox:
+class SqliteOutbox(SqliteFile):
     """An outbox in a file, or in memory for a trial.
 
     Args:
-      path: the file, made with its folder if absent, readable by its owner only; ``":memory:"``
-        for none.
+      path: of the file, as in ``SqliteFile``; ``":memory:"`` for none.
       now: seconds since 1970.
 
-    Raises ``ValueError`` for a file that is no outbox of this version.
+    Raises ``ValueError`` for a file that is no outbox of this version. Its methods raise
+    ``SubmissionError`` where the file cannot be read or written; nothing is sent after that.
     """
 
     def __init__(self, path: str | os.PathLike[str], now: Callable[[], float] = time.time) -> None:
-        self.path = str(path)
+        super().__init__(path, _SCHEMA, VERSION, "outbox")
         self._now = now
-        if self.path != MEMORY:
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-        try:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            with self._transaction():
-                (version,) = self._db.execute("PRAGMA user_version").fetchone()
-                (tables,) = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-                if (version, tables) == (0, 0):
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA user_version = {VERSION}")
-                    version = VERSION
-        except sqlite3.DatabaseError:
-            version = None
-        if version != VERSION:
-            self._db.close()
-            raise ValueError(
-                f"outbox {self.path}: expected an outbox of version {VERSION}, got another file"
-            )
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def __enter__(self) -> SqliteOutbox:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    @contextlib.contextmanager
-    def sender(self, chain_id: int, account: int) -> Iterator[None]:
+    def bind(self, network: str) -> None:
         """See ``Outbox``."""
-        taken = SubmissionError(
+        with self.transaction():
+            names = [name for (name,) in self.rows("SELECT name FROM network")]
+            if not names:
+                self.rows("INSERT INTO network (name) VALUES (?)", (network,))
+            elif names != [network]:
+                raise SubmissionError(
+                    f"outbox {self.path}: expected one of network {network}, got one of "
+                    f"{names[0]}; every network needs its own: name another with --outbox"
+                )
+
+    def sender(self, chain_id: int, account: int) -> AbstractContextManager[None]:
+        """See ``Outbox``."""
+        taken = (
             f"account {account:#x}: expected to be its only sender, but another process is sending "
             f"for it with outbox {self.path}; wait until that has ended"
         )
-        if self.path == MEMORY:
-            token = (id(self), chain_id, account)
-            with _guard:
-                if token in _held:
-                    raise taken
-                _held.add(token)
-            try:
-                yield
-            finally:
-                _held.discard(token)
-            return
-        name = f"{self.path}.{chain_id:x}.{account:x}.lock"
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                    raise
-                raise taken from None
-            yield
-        finally:
-            os.close(descriptor)
+        return self.lock(f"{chain_id:x}.{account:x}", taken)
 
     def add_job(self, job: JobRow) -> None:
         """See ``Outbox``."""
@@ -156,8 +97,8 @@ class SqliteOutbox:
             int(job.done),
             job.created,
         )
-        with self._transaction():
-            self._db.execute(
+        with self.transaction():
+            self.rows(
                 f"INSERT INTO jobs ({_JOB}) VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 values,
             )
@@ -165,33 +106,24 @@ class SqliteOutbox:
 
     def job(self, key: str) -> JobRow | None:
         """See ``Outbox``."""
-        rows = self._jobs("WHERE key = ?", key)
-        return rows[0] if rows else None
-
-    def unfinished(self, chain_id: int, account: int) -> list[JobRow]:
-        """See ``Outbox``."""
-        where = "WHERE NOT done AND chain_id = ? AND account = ? ORDER BY created, key"
-        return self._jobs(where, hex(chain_id), hex(account))
-
-    def _jobs(self, where: str, *values: Any) -> list[JobRow]:
-        rows = self._db.execute(f"SELECT {_JOB} FROM jobs {where}", values).fetchall()
-        return [
-            JobRow(k, int(c, 16), int(a, 16), plan, n, skip, int(fee), bool(done), created)
-            for k, c, a, plan, n, skip, fee, done, created in rows
-        ]
+        for k, c, a, plan, n, skip, fee, done, created in self.rows(
+            f"SELECT {_JOB} FROM jobs WHERE key = ?", (key,)
+        ):
+            return JobRow(k, int(c, 16), int(a, 16), plan, n, skip, int(fee), bool(done), created)
+        return None
 
     def set_job(self, key: str, *, max_fee: int | None = None, done: bool | None = None) -> None:
         """See ``Outbox``."""
-        with self._transaction():
+        with self.transaction():
             if max_fee is not None:
-                self._db.execute("UPDATE jobs SET max_fee = ? WHERE key = ?", (str(max_fee), key))
+                self.rows("UPDATE jobs SET max_fee = ? WHERE key = ?", (str(max_fee), key))
             if done is not None:
-                self._db.execute("UPDATE jobs SET done = ? WHERE key = ?", (int(done), key))
+                self.rows("UPDATE jobs SET done = ? WHERE key = ?", (int(done), key))
                 self._note(key, -1, "done" if done else "reopened")
 
     def add_attempt(self, attempt: Attempt) -> None:
         """See ``Outbox``."""
-        with self._transaction():
+        with self.transaction():
             for other in self.attempts(attempt.job, attempt.index):
                 if other.state == ACCEPTED or (
                     other.state == LIVE and other.nonce != attempt.nonce
@@ -201,7 +133,7 @@ class SqliteOutbox:
                         f"{other.tx_hash:#x}, which is {other.state} with nonce {other.nonce}, got "
                         f"{attempt.nonce}; nothing was kept"
                     )
-            self._db.execute(
+            self.rows(
                 f"INSERT INTO attempts ({_ATTEMPT}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     attempt.job,
@@ -250,7 +182,7 @@ class SqliteOutbox:
         return self._attempts(where, nonce, hex(chain_id), hex(account))
 
     def _attempts(self, where: str, *values: Any) -> list[Attempt]:
-        rows = self._db.execute(f"SELECT {_ATTEMPT} FROM attempts {where}", values).fetchall()
+        rows = self.rows(f"SELECT {_ATTEMPT} FROM attempts {where}", values)
         return [
             Attempt(
                 job, place, int(tx, 16), nonce, payload, bounds, int(tip), int(worst), state,
@@ -278,23 +210,23 @@ class SqliteOutbox:
     def _change(
         self, tx_hash: int, change: str, values: tuple[Any, ...], what: str, detail: str
     ) -> None:
-        with self._transaction():
-            row = self._db.execute(
+        with self.transaction():
+            rows = self.rows(
                 f"UPDATE attempts {change} WHERE tx_hash = ? RETURNING job, place",
                 (*values, hex(tx_hash)),
-            ).fetchone()
-            if row is None:
+            )
+            if not rows:
                 raise ValueError(f"transaction: expected one of the outbox, got {tx_hash:#x}")
-            job, place = row
+            ((job, place),) = rows
             self._note(job, place, what, f"{tx_hash:#x} {detail}".strip())
 
     def note(self, key: str, index: int, what: str, detail: str = "") -> None:
         """See ``Outbox``."""
-        with self._transaction():
+        with self.transaction():
             self._note(key, index, what, detail)
 
     def _note(self, key: str, index: int, what: str, detail: str = "") -> None:
-        self._db.execute(
+        self.rows(
             "INSERT INTO journal (time, job, place, what, detail) VALUES (?,?,?,?,?)",
             (self._now(), key, index, what, detail),
         )
@@ -302,10 +234,10 @@ class SqliteOutbox:
     def journal(self, key: str) -> Sequence[tuple[float, int, str, str]]:
         """See ``Outbox``."""
         query = "SELECT time, place, what, detail FROM journal WHERE job = ? ORDER BY number"
-        return self._db.execute(query, (key,)).fetchall()
+        return self.rows(query, (key,))
 
 
-def default_outbox() -> Path:
-    """The user's outbox (``XDG_STATE_HOME`` is respected): one file for all networks."""
+def default_outbox(network: str) -> Path:
+    """The user's outbox for a network (``XDG_STATE_HOME`` is respected)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "jaxstark" / "outbox.sqlite"
+    return Path(base) / "jaxstark" / f"{network}.sqlite"

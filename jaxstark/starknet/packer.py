@@ -30,7 +30,7 @@ from jaxstark.proof_felts import read_stark_felts, write_stark_felts
 from jaxstark.shape import ProofShape
 from jaxstark.starknet import limb_proof
 from jaxstark.starknet.envelope import check_whole
-from jaxstark.starknet.felts import poseidon_hash_many
+from jaxstark.starknet.felts import check_felts, poseidon_hash_many
 from jaxstark.starknet.header import (
     ENCODINGS,
     HEADER_FELTS,
@@ -138,15 +138,17 @@ def unpack(
     key or with a false proof, and ``ValueError`` if key, AIR and minimum do not fit each other.
     """
     _check_key(key)
-    header = check_whole(message)
+    felts = check_felts(message, "message")
+    header = Header.decode(felts)
     expected = _header(key, header.encoding, (), ())
     for what in ("air_id", "parameters", "sizes"):
         wanted, got = getattr(expected, what), getattr(header, what)
         if wanted != got:
             name = what.replace("_", " ").replace("air", "AIR")
             raise VerificationError("key", f"{name}: expected {wanted:#x}, got {got:#x}")
+    check_whole(felts)  # hashes all of it: only for a message that claims to be of this key
     found = _resolve(key, air)
-    felts = list(message[HEADER_FELTS:])
+    felts = felts[HEADER_FELTS:]
     end = 1 + felts[0]  # within the payload, or the message would have been refused
     public = _public_values(found, felts[1:end])
     shape = found.shape(key.log_sizes, public)

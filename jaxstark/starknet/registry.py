@@ -8,11 +8,10 @@ compiler. Nothing here talks to a node or needs starknet-py. Source: docs/starkn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from importlib import resources
-from types import MappingProxyType
 
 from jaxstark import wire
 from jaxstark.errors import ProofShapeError
@@ -26,14 +25,6 @@ CLASS_HASH = 0x1D11EA7B8B29C53B4A8B49C48510892A35FF98DF3570DDA4BEBA0235D842C3D
 COMPILED_CLASS_HASH = 0x454F83F6F6BF9E1128E4B766B73F665FDB3E6279461F791D6B47117B981E90E
 
 # The first 250 bits of the keccak hash of the name.
-SELECTORS: Mapping[str, int] = MappingProxyType(
-    {
-        "record": 0x295DC3DC464C3E16E47C379993B869B853C777A241EE7FB9755E2A09F32DADB,
-        "abandon": 0x2F36616ED523525B72F213EAE6C76E5719332CB08D25A5C8138D9D3688B7AC3,
-        "record_of": 0x206A3A7C56C6DBC844074997F4EC7BEF6FFA85F2B992BF1EEAE74BE0F548765,
-        "chunks_received": 0x471F920658BC653824C1F0AC2F9E09DA2F8EC98FBA1C41486E7B21692D3525,
-    }
-)
 RECORDED_SELECTOR = 0x1C816CDC93166EEAADF0155D46178A5413A3EC651370B5432CF6A795B2C6F2B
 NOTHING_TO_ABANDON = "nothing to abandon"  # beside the reasons of ``header``
 

@@ -20,6 +20,7 @@ The two secrets come from the environment alone: a command line is seen by every
 
 from __future__ import annotations
 
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,10 +67,12 @@ class Settings:
     Attributes:
       found: name to value with level; only what was given.
       secrets: name to the secret, for the names in ``SECRETS``.
+      env_file: the ``.env`` that was looked for; None for none.
     """
 
     found: Mapping[str, Setting] = field(repr=False)
     secrets: Mapping[str, Secret]
+    env_file: Path | None = None
 
     def get(self, name: str) -> str | None:
         """The value of a setting; None where none was given."""
@@ -80,6 +83,18 @@ class Settings:
         """How strong the source of a setting is, 0 for a flag; None where none was given."""
         setting = self.found.get(name)
         return None if setting is None else LEVELS.index(setting.level)
+
+    def exposed(self) -> str:
+        """What other users may read a secret in; empty for nothing.
+
+        That is a ``.env`` with a key or password, or the password file, of an open mode.
+        """
+        password = self.get("password_file")
+        files = [] if password is None else [Path(password).expanduser()]
+        in_file = (self.level(name) == LEVELS.index(".env") for name in SECRETS)
+        if self.env_file is not None and any(in_file):
+            files.append(self.env_file)
+        return " and ".join(str(path) for path in files if others_may_read(path))
 
     def source(self, name: str) -> str:
         """Words for messages: where a setting comes from."""
@@ -133,7 +148,12 @@ def resolve(
                 secrets[name] = Secret(value)
                 value = ""
             found[name] = Setting(value, level)
-    return Settings(found, secrets)
+    return Settings(found, secrets, None if folder is None else folder / ".env")
+
+
+def others_may_read(path: Path) -> bool:
+    """Whether there is a file there whose mode lets other users read or change it."""
+    return path.is_file() and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
 
 
 def _named(environ: Mapping[str, str]) -> dict[str, str]:

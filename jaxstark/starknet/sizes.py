@@ -17,11 +17,11 @@ from jaxstark.params import PRESETS, ProofParams
 from jaxstark.plan import ProofSize, proof_size
 from jaxstark.shape import INTERACTION, ProofShape
 from jaxstark.starknet.envelope import CALL_FELTS, DEFAULT_CHUNK, HEADER_FELTS, split_sizes
+from jaxstark.starknet.fees import FRI as FRI_PER_STRK
 from jaxstark.starknet.header import ENCODINGS, SUITES, Header
 from jaxstark.starknet.limbs import BYTES, WORDS
 
 FELT_BYTES = 32
-FRI_PER_STRK = 10**18
 MINIMUM_PRICE = 8 * 10**9  # FRI per L2 gas: the floor since Starknet 0.14.1 (source)
 
 STEP, POSEIDON, PEDERSEN, RANGE_CHECK = 100, 491, 4050, 70  # L2 gas of a step and builtins (source)

@@ -15,6 +15,7 @@ from typing import Any
 from jaxstark.starknet.calls import Call, invoke_felts
 from jaxstark.starknet.envelope import DEFAULT_CHUNK, check_whole, split
 from jaxstark.starknet.felts import check_felts
+from jaxstark.starknet.header import HEADER_FELTS
 from jaxstark.starknet.job import RECORD, Job, require_room
 from jaxstark.starknet.registry import Recorded
 
@@ -48,6 +49,18 @@ class Submission:
     def felts(self) -> tuple[int, ...]:
         """Felts of every transaction that count towards the limit."""
         return tuple(invoke_felts(c) + len(self.proof_facts) for c in self.transactions)
+
+    def continues(self, chunks: int, felts: int) -> bool:
+        """Whether a record of which so many chunks, with so many felts of payload, are on the chain
+        goes on with the next transaction of this submission.
+        """
+        sent = [
+            call.arguments[0] - HEADER_FELTS  # an array of felts: a message behind its length
+            for calls in self.transactions[:chunks]
+            for call in calls
+            if call.step == RECORD
+        ]
+        return chunks < len(self.transactions) and sum(sent) == felts
 
     def wanted(self, submitter: int) -> Recorded:
         """The event that means success for an account."""

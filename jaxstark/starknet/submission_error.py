@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from jaxstark.errors import ProofShapeError
+from jaxstark.starknet.felts import read_short_string
+
 _WRAPPERS = ("ENTRYPOINT_FAILED", "argent/multicall-failed", "ENTRYPOINT_NOT_FOUND")
 
 
@@ -36,10 +39,26 @@ def shorten(text: str, limit: int = 300) -> str:
 
 
 def revert_reason(text: str) -> str:
-    """The innermost short string that a node quotes in the reason of a revert, or its words."""
-    quoted = re.findall(r"\('([^']{1,31})'\)|\b0x[0-9a-f]+ \('([^']{1,31})'\)", text)
-    found = [a or b for a, b in quoted if (a or b) not in _WRAPPERS]
-    return found[-1] if found else shorten(text)
+    r"""The innermost short string in the reason of a revert, or the node's words.
+
+    Nodes quote it behind its felt, as ``0x6e6f ('no')``, or give a list of bare felts, as
+    ``"error": "[\"0x6e6f\"]"``.
+    """
+    found = re.findall(r"\('([^']{1,31})'\)", text)
+    for listed in re.findall(r"\[([\s\\\",0-9a-fx]*)\]", text):
+        felts = re.findall(r"0x[0-9a-f]{1,62}\b", listed)
+        found += [words for felt in felts if (words := _short_string(int(felt, 16)))]
+    reasons = [words for words in found if words not in _WRAPPERS]
+    return reasons[-1] if reasons else shorten(text)
+
+
+def _short_string(felt: int) -> str:
+    """The printable text of a felt; empty for one that is none, or too short to be words."""
+    try:
+        text = read_short_string(felt)
+    except ProofShapeError:
+        return ""
+    return text if len(text) > 1 and text.isprintable() else ""
 
 
 class Unreachable(SubmissionError):

@@ -114,14 +114,16 @@ class Submitter:
         another network than expected. Both leave an outbox from which the next call goes on.
         """
         address = self.account.address
+        key = submission.key(self.network.chain_id, address)
+        self.outbox.bind(self.network.name)
         with self.outbox.sender(self.network.chain_id, address):
             self._check(submission)
-            job = self._job(submission)
+            self._finish_earlier(key)
+            job = self._job(key, submission)
             if job is None:
-                return self._found(submission)
+                return self._found(key, submission)
             self._drafter.tell("checked", job)
             was_done = job.done
-            self._finish_earlier(job)
             checked: list[Attempt] = []
             while not checked:
                 for index in range(job.skip, job.transactions):
@@ -133,19 +135,25 @@ class Submitter:
         check_network(self.node, self.network, self.allow_mainnet)
         check_contracts(self.node, submission, self.account.address)
 
-    def _job(self, submission: Submission) -> JobRow | None:
+    def _job(self, key: str, submission: Submission) -> JobRow | None:
         """The job of the outbox, made if it is new; None if the record was there without it."""
-        key = submission.key(self.network.chain_id, self.account.address)
         job = self.outbox.job(key)
         if job is None:
             found = on_chain(self.node, submission, self.account.address)
             if found.status != Status.ABSENT and not submission.record_only:
                 raise SubmissionError(
                     f"record {submission.expected.digest:#x}: expected a new one, got one that "
-                    "this account has begun or made with another outbox; use that outbox"
+                    "this account has begun or made with another outbox or job; use that one"
                 )
             if found.status == Status.RECORDED:
                 return None
+            if not submission.continues(found.chunks, found.felts):
+                raise SubmissionError(
+                    f"record {submission.expected.digest:#x}: expected its next chunk, got one "
+                    f"that this account has begun with {found.chunks} other chunks, {found.felts} "
+                    "felts of payload; run again with the --max_felts of then, or call abandon of "
+                    "the registry"
+                )
             job = JobRow(
                 key=key,
                 chain_id=self.network.chain_id,
@@ -164,10 +172,10 @@ class Submitter:
             job = replace(job, max_fee=self.policy.max_fee)
         return job
 
-    def _finish_earlier(self, job: JobRow) -> None:
-        """Settle what earlier jobs of the account have signed: its nonces come first."""
+    def _finish_earlier(self, job: str) -> None:
+        """Settle what other jobs of the account have signed: their nonces come first."""
         live = self.outbox.live_attempts(self.network.chain_id, self.account.address)
-        for key, index in dict.fromkeys((a.job, a.index) for a in live if a.job != job.key):
+        for key, index in dict.fromkeys((a.job, a.index) for a in live if a.job != job):
             earlier = self.outbox.job(key)
             newest = self.outbox.attempts(key, index)[-1]
             if earlier is None or newest.error:
@@ -255,7 +263,7 @@ class Submitter:
         record = submission.wanted(self.account.address)
         return Result(job.key, tuple(landed), record, fee, was_done)
 
-    def _found(self, submission: Submission) -> Result:
+    def _found(self, key: str, submission: Submission) -> Result:
         """The result for a record that was made without this outbox."""
         keys, _ = submission.wanted(self.account.address).encode()
         found = self.node.events(submission.registry, [[key] for key in keys])
@@ -268,7 +276,6 @@ class Submitter:
                 "again in a minute"
             )
         landed = Landed(tx_hash, receipt.block, 0, self.network.explorer_link(tx_hash))
-        key = submission.key(self.network.chain_id, self.account.address)
         return Result(key, (landed,), submission.wanted(self.account.address), 0, True)
 
 

@@ -258,6 +258,79 @@ def test_what_the_prover_refuses_is_a_failed_row_and_exit_code_1(tmp_path):
     assert json.loads(done.stdout.splitlines()[-1])["failed"] == 2
 
 
+@pytest.fixture(scope="module")
+def submitted(tmp_path_factory):
+    """One row with ``--submit``: its document and what was printed."""
+    pytest.importorskip("starknet_py", reason="starknet-py is missing: nothing was submitted")
+    out = tmp_path_factory.mktemp("submitted") / "results.json"
+    args = ["--sections=legacy26", "--submit", *SMALL, f"--out={out}"]
+    done = script("benchmark_pipeline", *args)
+    return json.loads(out.read_text()), done
+
+
+def test_submit_records_the_proof_of_every_row(submitted, measured):
+    document, done = submitted
+    assert last(done)["unrecorded"] == 0
+    rows = document["rows"]
+    assert [row["source"] for row in rows] == ["device", "numpy"]
+    for row in rows:
+        record = row["starknet"]
+        assert (record["network"], record["status"]) == ("fake", "recorded")
+        assert record["encoding"] == "limb248" and record["transactions"] == 1
+        assert record["calldata_felts"] == [record["felts"]["limb248"] + 5]
+        # The Cairo layout is behind a header of 8, a length of the statement, and one of the sums.
+        assert record["felts"]["serde"] == row["felts"] + 8 + 2
+        assert 0.8 < record["l2_gas"]["model"] / record["l2_gas"]["fake"] < 1.2
+    assert rows[0]["starknet"]["digest"] == rows[1]["starknet"]["digest"]
+    # It comes after the measurement and changes nothing in it.
+    plain = row_of(measured[0], "proof", "legacy26", "device")
+    assert set(rows[0]) == {*plain, "starknet"} and "starknet" not in plain
+    assert rows[0]["sha256"] == plain["sha256"]
+    assert set(rows[0]["seconds"]) == set(plain["seconds"])
+
+
+def test_submit_adds_columns_to_the_table(submitted, measured):
+    document, done = submitted
+    felts = document["rows"][0]["starknet"]["felts"]["limb248"]
+    heads, line = done.stdout.split("complete proofs, milliseconds")[1].splitlines()[1:3]
+    assert heads.split()[-5:] == ["felts", "txs", "gas", "(model)", "status"]
+    assert line.split()[-5:-3] == [str(felts), "1"] and line.split()[-1] == "recorded"
+    assert f"felts {felts}, txs 1, gas (model)" in done.stdout
+    assert "felts" not in measured[1].stdout
+
+
+def test_a_proof_that_is_not_recorded_keeps_its_row_and_fails_the_run(tmp_path):
+    pytest.importorskip("starknet_py", reason="starknet-py is missing: nothing was submitted")
+    out = tmp_path / "results.json"
+    broken = (
+        "import _end_to_end\n"
+        "from jaxstark.starknet.submission_error import SubmissionError\n"
+        "def submit(*_):\n"
+        "    raise SubmissionError('event: refused by\\n the test')\n"
+        "_end_to_end.submit = submit"
+    )
+    args = ["--sections=legacy26", "--sources=device", "--submit", *SMALL, f"--out={out}"]
+    done = script("benchmark_pipeline", *args, before=broken)
+    assert done.returncode == EXIT_FAILED and "Traceback" not in done.stderr
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["status"] == MEASURED and row["verified"]
+    assert row["starknet"] == {
+        "network": "fake",
+        "status": "failed",
+        "reason": "event: refused by the test",
+    }
+    assert json.loads(done.stdout.splitlines()[-1])["unrecorded"] == 1
+    assert "status failed, event: refused by the test" in done.stdout
+
+
+def test_submitting_needs_starknet_py(tmp_path):
+    absent = "import sys\nsys.modules['starknet_py'] = None"
+    args = ["--sections=legacy26", "--submit", *SMALL, f"--out={tmp_path / 'results.json'}"]
+    error = assert_one_sentence(script("benchmark_pipeline", *args, before=absent), USAGE)
+    assert "jaxstark[starknet]" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 BAD = {
     "sections": (["--sections=all"], "--sections: expected some of cold, legacy26"),
     "log_sizes": (["--log_sizes=5"], "--log_sizes: expected integers in 6..24, got '5'"),
@@ -267,6 +340,7 @@ BAD = {
     "rate": (["--bandwidth=0"], "--bandwidth: expected a positive number, got 0"),
     "batches": (["--batches=0"], "--batches: expected integers in 1..4096, got '0'"),
     "runs": (["--warm_runs=0"], "warm_runs"),
+    "submit": (["--submit", "--sections=throughput"], "--submit: expected a section among"),
     "kernels": (["--implementation=mosaic_gpu", "--sections=vm"], "got 'mosaic_gpu', but JAX"),
     "cold": (["--transcripts=device", "--sections=cold"], "expected 'host' with implementation"),
     "device": (["--transcripts=device", "--sections=vm"], "expected 'host' with implementation"),

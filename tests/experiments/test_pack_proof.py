@@ -116,7 +116,7 @@ def test_a_false_proof_leaves_no_file(tmp_path):
     out = tmp_path / "out"
     done = script("pack_proof", *SMALL[1:], f"--proof={tmp_path / 'proof.bin'}", f"--out={out}")
     assert_one_sentence(done, FAILED)
-    assert not list(out.glob("*"))
+    assert not out.exists()
 
 
 BAD = {
@@ -127,6 +127,8 @@ BAD = {
     "contract": ([*SMALL, "--contract=registry"], "contract"),
     "zero": ([*SMALL, "--contract=0x0"], "contract"),
     "price": ([*SMALL, "--price=0"], "price"),
+    "tiny price": ([*SMALL, "--price=1e-12"], "price"),
+    "file": ([*SMALL, f"--out={GOLDEN / 'range_sum.key.json'}"], "expected a folder"),
     "absent": ([*SMALL[1:], "--proof=absent.json"], "absent.json"),
     "insecure": (SMALL[:-1], "insecure"),
     "public": ([*SMALL, f"--public={GOLDEN / 'range_sum.proof.bin'}"], "public"),

@@ -57,6 +57,7 @@ def test_the_hashes_are_computed_from_the_class(tmp_path):
             "--allow_mainnet",
         ),
         (["--action=deploy", "--max_fee_strk=1", "--rpc_url=nowhere"], "RPC URL"),
+        (["--action=deploy", "--max_fee_strk=1", f"--salt={1 << 252}"], "--salt"),
         (["--action=sell"], "action"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,15 +72,51 @@ def test_a_simulation_asks_the_node_and_sends_nothing():
     assert not row["sent"] and row["reverts"] == [""] and "would succeed" in done.stdout
 
 
+def settings_of(fake: FakeNode) -> dict[str, str]:
+    """What .env says of a fake node and its account."""
+    return {
+        "STARKNET_RPC_URL": fake.url,
+        "STARKNET_ACCOUNT_ADDRESS": hex(fake.account.address),
+        "STARKNET_PRIVATE_KEY": hex(fake.account.private_key),
+        "STARKNET_REGISTRY": hex(fake.registry),
+    }
+
+
+def test_a_simulation_writes_nothing(tmp_path):
+    with FakeNode(seed=2) as fake:
+        args = ("--network=devnet", "--simulate", "--max_fee_strk=5")
+        environ = settings_of(fake) | {"XDG_STATE_HOME": str(tmp_path)}
+        assert not last(submit(*args, folder=tmp_path, **environ))["sent"]
+        assert "addInvokeTransaction" not in fake.requests
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_is_one_sentence(tmp_path):
+    with FakeNode(seed=2, advance="manual") as fake:  # no block comes
+        environ = settings_of(fake) | {"XDG_STATE_HOME": str(tmp_path)}
+        files = [
+            f"--{f}={GOLDEN / 'range_sum_stwo96'}.{f}.json" for f in ("proof", "key", "public")
+        ]
+        with subprocess.Popen(
+            [sys.executable, str(SCRIPT), "--network=devnet", "--max_fee_strk=5", *files],
+            env=os.environ | environ,
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None and process.stderr is not None
+            assert any("waiting for a block" in line for line in process.stdout)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == FAILED
+            warning, sentence = process.stderr.read().splitlines()
+    assert warning.startswith("warning: the private key")
+    assert sentence == "error: interrupted; run the same command again to go on"
+
+
 def test_the_same_command_again_sends_nothing(tmp_path):
     with FakeNode(seed=2) as fake:
-        environ = {
-            "STARKNET_RPC_URL": fake.url,
-            "STARKNET_ACCOUNT_ADDRESS": hex(fake.account.address),
-            "STARKNET_PRIVATE_KEY": hex(fake.account.private_key),
-            "STARKNET_REGISTRY": hex(fake.registry),
-        }
-        (tmp_path / ".env").write_text("".join(f"{k}={v}\n" for k, v in environ.items()))
+        (tmp_path / ".env").write_text("".join(f"{k}={v}\n" for k, v in settings_of(fake).items()))
         args = ("--network=devnet", "--max_fee_strk=5")
         first, again = (
             last(submit(*args, folder=tmp_path, XDG_STATE_HOME=str(tmp_path / "state")))
@@ -88,7 +125,7 @@ def test_the_same_command_again_sends_nothing(tmp_path):
         assert len(fake.events(fake.registry)) == 1 and fake.nonce(fake.account.address) == 1
     assert (first["sent"], again["sent"]) == (True, False) and again["recorded"]
     assert first["transactions"] == again["transactions"]
-    assert first["outbox"] == str(tmp_path / "state" / "jaxstark" / "outbox.sqlite")
+    assert first["outbox"] == str(tmp_path / "state" / "jaxstark" / "devnet.sqlite")
 
 
 def test_a_job_with_all_calls_on_the_fake_network(tmp_path):
@@ -121,6 +158,7 @@ BAD = {
         USAGE,
         "voyager, starkscan",
     ),
+    "facts": (["--network=fake", "--dry_run", "--pass_through=facts.json"], USAGE, "proof, a text"),
     "profile": (["--network=fake", "--max_fee_strk=1", "--profile=mine"], USAGE, "profile mine"),
     "offline": (
         ["--network=devnet", "--max_fee_strk=1", "--registry=0x5", "--rpc_url=ftp://secret"],
@@ -133,6 +171,7 @@ BAD = {
 @pytest.mark.parametrize("name", sorted(BAD))
 def test_bad_input_is_one_sentence(name, tmp_path):
     args, code, words = BAD[name]
+    (tmp_path / "facts.json").write_text('{"proof": {}, "proof_facts": ["0x1"]}')
     done = submit(*args, folder=tmp_path)
     assert done.returncode == code, done.stdout + done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr

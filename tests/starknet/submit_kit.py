@@ -124,6 +124,10 @@ class Kit:
     def sends(self) -> int:
         return self.fake.requests.get("addInvokeTransaction", 0)
 
+    def unfinished(self) -> list[str]:
+        """Keys of the jobs in the outbox that are not done."""
+        return [key for (key,) in self.outbox.rows("SELECT key FROM jobs WHERE NOT done")]
+
     def records(self) -> list[int]:
         """Digests of all records of the chain, in order."""
         found = self.fake.events(self.fake.registry)

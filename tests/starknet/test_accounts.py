@@ -70,6 +70,7 @@ def test_a_keystore_opens_with_its_password(keystore, public_key, tmp_path):
     by_environment = load(with_keystore(keystore, KEYSTORE_PASSWORD=PASSWORD))
     file = tmp_path / "password"
     file.write_text(PASSWORD + "\n")
+    os.chmod(file, 0o600)
     by_file = load(with_keystore(keystore, STARKNET_PASSWORD_FILE=str(file)))
     asked = []
     by_prompt = load(with_keystore(keystore), prompt=lambda text: asked.append(text) or PASSWORD)
@@ -78,6 +79,32 @@ def test_a_keystore_opens_with_its_password(keystore, public_key, tmp_path):
         assert account.signer.public_key == public_key  # type: ignore[attr-defined]
         assert_hidden(repr(account))
     assert asked == [f"Password of {keystore}: "]
+
+
+def assert_named_while_open(path: Path, environ, folder=None) -> None:
+    os.chmod(path, 0o640)
+    warning = load(environ, folder=folder).warning
+    assert f"other users may read {path}: run chmod 600 on it" in warning
+    assert_hidden(warning)
+    os.chmod(path, 0o600)
+    assert "chmod" not in load(environ, folder=folder).warning
+
+
+def test_a_password_file_that_others_may_read_is_named(keystore, tmp_path):
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n")
+    assert_named_while_open(path, with_keystore(keystore, STARKNET_PASSWORD_FILE=str(path)))
+
+
+def test_an_env_file_with_a_key_that_others_may_read_is_named(tmp_path):
+    path = tmp_path / ".env"
+    path.write_text(f"STARKNET_PRIVATE_KEY={KEY:#x}\nSTARKNET_ACCOUNT_ADDRESS={ADDRESS:#x}\n")
+    assert_named_while_open(path, {}, tmp_path)
+    os.chmod(path, 0o644)
+    environ = {"STARKNET_PRIVATE_KEY": hex(KEY), "STARKNET_ACCOUNT_ADDRESS": hex(ADDRESS)}
+    assert "chmod" not in load(environ, folder=tmp_path / "no").warning
+    path.write_text(f"STARKNET_ACCOUNT_ADDRESS={ADDRESS:#x}\n")
+    assert "chmod" not in load({"STARKNET_PRIVATE_KEY": hex(KEY)}, folder=tmp_path).warning
 
 
 def test_a_wrong_password_is_said_and_not_shown(keystore):

@@ -22,14 +22,14 @@ from jaxstark.starknet import registry
 from jaxstark.starknet.calls import Call
 from jaxstark.starknet.deploy import Sender, Sent, declare, deploy, registry_address
 from jaxstark.starknet.envelope import accept, split
-from jaxstark.starknet.felts import PRIME, poseidon_hash_many, read_short_string
-from jaxstark.starknet.guard import STRK_TOKEN
+from jaxstark.starknet.felts import PRIME, poseidon_hash_many
 from jaxstark.starknet.header import HEADER_FELTS, Header, Refused, statement_hash
 from jaxstark.starknet.job import Job, Target
+from jaxstark.starknet.networks import STRK_TOKEN
 from jaxstark.starknet.packer import pack
 from jaxstark.starknet.registry import Record, Recorded, Status
 from jaxstark.starknet.submission import make_submission
-from jaxstark.starknet.submission_error import NodeError, SubmissionError
+from jaxstark.starknet.submission_error import NodeError, SubmissionError, revert_reason
 from tests.golden.cases import golden
 from tests.starknet import devnet
 from tests.starknet.devnet import Devnet
@@ -121,12 +121,11 @@ def test_declaring_and_deploying_is_done_once(node, deployed, capsys):
 
 def contract_says(node: Devnet, message: list[int]) -> str:
     """Why the contract refuses a first message; empty if it does not."""
-    selector = registry.SELECTORS["record"]
+    call = Call("record", REGISTRY, "record", (len(message), *message))
     try:
-        assert node.node.call(REGISTRY, selector, [len(message), *message]) == []
+        assert view(node, call) == []
     except NodeError as error:
-        felts = json.loads(json.loads(error.data)["revert_error"]["error"])
-        return read_short_string(int(felts[0], 16))
+        return revert_reason(error.data)
     return ""
 
 

@@ -12,7 +12,8 @@ from jaxstark.errors import ProofShapeError
 from jaxstark.starknet.calls import invoke_felts
 from jaxstark.starknet.envelope import join, split
 from jaxstark.starknet.felts import PRIME
-from jaxstark.starknet.job import RECORD, STEPS, Job, Target, encode, load_job, parse_job
+from jaxstark.starknet.job import RECORD, STEPS, Job, Target, encode
+from jaxstark.starknet.job_file import load_job, parse_job
 from jaxstark.starknet.submission import Submission, describe, make_submission
 
 pytest.importorskip("starknet_py")
@@ -85,6 +86,21 @@ def test_entry_points_and_arguments_are_configuration():
     (calls,) = job.calls([message(1)])
     assert [(c.entry_point, c.arguments[:1]) for c in calls][1] == ("settle", (message(1)[5],))
     assert calls[0].entry_point == "publish" and calls[1].arguments[1:] == (3, 0, 8)
+
+
+def test_a_call_may_have_no_arguments():
+    job = Job({RECORD: Target(1, RECORD), "pay": Target(5, "settle", ())}, job_id=3)
+    (calls,) = job.calls([message(1)])
+    assert calls[1].arguments == ()
+    assert job.chunk_room(500) == 500 - 1 - 3 - 1 - 3
+    text = json.dumps(FILE | {"calls": {"pay": {"contract": "0x5", "arguments": []}}})
+    assert parse_job(text, registry=1).targets["pay"].arguments == ()
+
+
+def test_the_record_has_the_message():
+    for names in ((), ("digest",)):
+        with pytest.raises(ValueError, match="arguments of record: expected message"):
+            Job({RECORD: Target(1, RECORD, names)})
 
 
 def test_a_job_needs_the_record_and_known_steps():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 from pathlib import Path
 
@@ -57,10 +58,22 @@ def test_no_public_network_has_a_node_of_its_own():
 def test_a_url_shows_scheme_and_host_only():
     url = RpcUrl(SECRET)
     shown = f"{url} {url!r} {[url]}"
-    assert str(url) == "https://node.example:8443/<hidden>" and url.reveal() == SECRET
+    assert str(url) == "https://node.example:8443/<hidden>"
     assert not any(part in shown for part in PARTS)
     with pytest.raises(TypeError):
         pickle.dumps(url)
+
+
+def test_the_request_has_the_password_in_its_header_only():
+    url = RpcUrl("https://me%40x:pass%2Fword@node.example/rpc#part")
+    assert url.reveal() == "https://node.example/rpc"
+    header = url.authorization() or ""
+    kind, _, encoded = header.partition(" ")
+    assert kind == "Basic" and base64.b64decode(encoded) == b"me@x:pass/word"
+    assert url.scrub(f"bad {header} of me@x with pass/word or pass%2Fword") == (
+        "bad Basic <hidden> of <hidden> with <hidden> or <hidden>"
+    )
+    assert RpcUrl("https://node.example/rpc").authorization() is None
 
 
 def test_text_of_a_node_is_scrubbed():

@@ -110,8 +110,7 @@ def test_live_attempts_are_those_of_the_account_by_nonce(outbox):
     outbox.add_attempt(attempt(tx_hash=3, nonce=4, job="k3"))
     outbox.add_attempt(attempt(tx_hash=4, nonce=5, job="k2"))
     assert [a.tx_hash for a in outbox.live_attempts(CHAIN, ACCOUNT)] == [2, 4, 1]
-    assert [j.key for j in outbox.unfinished(CHAIN, ACCOUNT)] == ["k2", "k1"]
-    assert [j.key for j in outbox.unfinished(CHAIN + 1, ACCOUNT)] == []
+    assert outbox.live_attempts(CHAIN + 1, ACCOUNT) == []
 
 
 def test_changes_of_nothing_are_errors(outbox):
@@ -169,6 +168,47 @@ def test_the_lock_ends_with_its_process(outbox, path):
         pass
 
 
+def test_a_link_to_the_file_has_the_same_lock(outbox, path):
+    (path.parent / "link").symlink_to(path)
+    other = SqliteOutbox(path.parent / "link")
+    with (
+        outbox.sender(CHAIN, ACCOUNT),
+        pytest.raises(SubmissionError, match="only sender"),
+        other.sender(CHAIN, ACCOUNT),
+    ):
+        pass
+
+
+def test_networks_that_share_a_chain_id_do_not_share_an_outbox(outbox, path):
+    outbox.bind("devnet")
+    outbox.bind("devnet")
+    again = SqliteOutbox(path)
+    with pytest.raises(SubmissionError, match="expected one of network sepolia, got one of devnet"):
+        again.bind("sepolia")
+    again.bind("devnet")
+
+
+@pytest.mark.parametrize("pragma", ["query_only = ON", "max_page_count = 1"])
+def test_a_file_that_cannot_be_written_is_one_sentence(outbox, pragma):
+    outbox._db.execute(f"PRAGMA {pragma}")
+    with pytest.raises(SubmissionError, match="can be read and written, got an error") as caught:
+        outbox.add_attempt(attempt(payload="x" * 100_000))
+    assert "\n" not in str(caught.value) and outbox.attempts("k1") == []
+    outbox._db.execute("PRAGMA query_only = OFF")
+    outbox._db.execute("PRAGMA max_page_count = 10000")
+    outbox.add_attempt(TRY)  # no change is left open
+
+
+def test_a_file_that_is_locked_is_not_called_another_file(outbox, path, monkeypatch):
+    true = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: true(*a, **k | {"timeout": 0.01}))
+    with (
+        outbox.transaction(),
+        pytest.raises(ValueError, match=r"a file that cannot be used \(database is locked\)"),
+    ):
+        SqliteOutbox(path)
+
+
 def test_the_file_is_the_owners(outbox, path):
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
@@ -196,6 +236,6 @@ def test_other_files_are_refused_and_left_alone(tmp_path, content):
 
 def test_the_default_place(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert default_outbox() == tmp_path / "jaxstark" / "outbox.sqlite"
+    assert default_outbox("devnet") == tmp_path / "jaxstark" / "devnet.sqlite"
     monkeypatch.delenv("XDG_STATE_HOME")
-    assert default_outbox().parts[-4:] == (".local", "state", "jaxstark", "outbox.sqlite")
+    assert default_outbox("x").parts[-4:] == (".local", "state", "jaxstark", "x.sqlite")

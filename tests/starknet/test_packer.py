@@ -237,6 +237,13 @@ def test_a_message_of_another_key_is_refused(what, encoding):
         unpack(packed("plonk", encoding), key, insecure=True)
 
 
+def test_a_message_of_another_key_is_not_hashed(monkeypatch):
+    message = packed("plonk", "limb248")
+    monkeypatch.setattr("jaxstark.starknet.packer.check_whole", None)
+    with pytest.raises(VerificationError, match="key: AIR id"):
+        unpack([*message, *[7] * 1000], other_keys("plonk")["AIR id"], insecure=True)
+
+
 # One spelling.
 
 

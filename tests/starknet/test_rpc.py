@@ -7,12 +7,14 @@ import http.server
 import json
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
+from jaxstark.starknet.jsonrpc import http_transport
 from jaxstark.starknet.networks import RpcUrl
 from jaxstark.starknet.nonces import taker_of_nonce
-from jaxstark.starknet.rpc import Node, http_transport
+from jaxstark.starknet.rpc import Node
 from jaxstark.starknet.submission_error import (
     NodeError,
     SubmissionError,
@@ -103,21 +105,28 @@ def test_what_cannot_pass_is_not_repeated(answer):
     assert len(asked) == 1 and not caught.value.retry
 
 
+NODE = "https://node.example/<hidden>: chainId:"
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "words"),
     [
-        OSError(f"cannot open https://node.example/{TOKEN}"),
-        (403, TOKEN),
-        (500, f"/{TOKEN}"),
-        error(63, f"no route /{TOKEN}", data=f"https://node.example/{TOKEN}"),
-        error(-32601, f"no {TOKEN}"),
+        (OSError(f"cannot open {URL.reveal()}"), f"{NODE} no answer (cannot open <hidden>); check"),
+        ((403, TOKEN), f"{NODE} the node refuses access (HTTP 403); check the token"),
+        ((500, f"/{TOKEN}"), f"{NODE} HTTP 500"),
+        (
+            error(63, f"no route /{TOKEN}", data=URL.reveal()),
+            "chainId: the node answers with error 63, no route <hidden> (<hidden>)",
+        ),
+        (error(-32601, f"no {TOKEN}"), f"{NODE} error -32601, no <hidden>"),
     ],
+    ids=["no answer", "refused", "gateway", "specification", "server"],
 )
-def test_no_message_holds_the_url(answer):
+def test_no_message_holds_the_url(answer, words):
     client, _, _ = node(answer)
     with pytest.raises(SubmissionError) as caught:
         client.send("chainId", [])
-    assert "node.example" in str(caught.value) or "63" in str(caught.value)
+    assert str(caught.value).startswith(words)
     assert caught.value.__context__ is None
     assert TOKEN not in f"{caught.value!r} {caught.value} {vars(caught.value)}"
     assert TOKEN not in repr(client)
@@ -137,10 +146,42 @@ def test_long_answers_are_shortened_but_their_reason_is_found():
     assert revert_reason("out of gas") == "out of gas"
 
 
+def bare(*felts: str, wrap: str = "revert_error") -> str:
+    """The detail of an error that lists felts, as starknet-devnet words it."""
+    inner = {"contract_address": "0x4d795f", "class_hash": "0x1", "error": json.dumps(list(felts))}
+    return json.dumps({wrap: inner})
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (bare("0x626164206d61676963"), "bad magic"),
+        (bare("0x626164206d61676963", "0x454e545259504f494e545f4641494c4544"), "bad magic"),
+        (bare("0x1", "0x6e6f"), "no"),
+        (json.dumps({"execution_error": bare("0x6e6f2073756368206a6f62")}), "no such job"),
+        ("Failure reason: [0x6e6f2073756368206a6f62].", "no such job"),
+    ],
+)
+def test_reasons_that_are_bare_felts_are_decoded(data, reason):
+    client, _, _ = node(error(40, "Contract error", data=json.loads(data) if "{" in data else data))
+    with pytest.raises(NodeError) as caught:
+        client.send("call", {})
+    assert revert_reason(caught.value.data) == reason
+
+
+@pytest.mark.parametrize("felts", [(), ("0x1",), ("0x41",), ("0xff6e6f",), ("0x" + "61" * 32,)])
+def test_felts_that_are_no_words_are_shown_as_they_are(felts):
+    text = bare(*felts)
+    assert revert_reason(text) == text
+
+
 @pytest.mark.parametrize(
     ("call", "answer"),
     [
         (lambda n: n.chain_id(), {"result": "SN_MAIN"}),
+        (lambda n: n.chain_id(), {"result": "-0x1"}),
+        (lambda n: n.nonce(1), {"result": hex(1 << 252)}),
+        (lambda n: n.call(1, 2, []), {"result": ["0x1", "2"]}),
         (lambda n: n.chain_id(), {"result": None}),
         (lambda n: n.block_number(), {"result": "0x1"}),
         (lambda n: n.receipt(1), {"result": {"finality_status": "ACCEPTED_ON_L2"}}),
@@ -218,18 +259,35 @@ def test_a_nonce_that_nobody_shows_to_have_taken_is_no_proof():
             taker_of_nonce(client, 5, 0)
 
 
+def test_the_message_of_an_l1_contract_takes_no_nonce():
+    client: Node = History([0, 1])  # type: ignore[assignment]
+    true = client.transactions_of_block
+    handler = {"type": "L1_HANDLER", "contract_address": "0x5", "nonce": "0x0"}
+    client.transactions_of_block = (  # type: ignore[method-assign]
+        lambda number: [handler | {"transaction_hash": "0xbad"}, *true(number)]
+    )
+    assert taker_of_nonce(client, 5, 0) == 100
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Answers with the status in the path, late for ``/late``."""
 
+    seen: ClassVar[list[tuple[str, str | None]]] = []
+
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append((self.path, self.headers["Authorization"]))
         if self.path == "/late":
             time.sleep(0.5)
         status = int(self.path[1:]) if self.path[1:].isdecimal() else 200
         self.send_response(status)
+        if 300 <= status < 400:
+            self.send_header("Location", "/elsewhere")
         with contextlib.suppress(OSError):  # a late answer has nobody to read it
             self.end_headers()
             self.wfile.write(b'{"result": "0x7"}')
+
+    do_GET = do_POST
 
     def log_message(self, format: str, *args) -> None:
         pass
@@ -243,6 +301,17 @@ def server():
         yield f"http://127.0.0.1:{httpd.server_port}"
         httpd.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_request_is_never_sent_elsewhere(server, status):
+    Handler.seen.clear()
+    url = RpcUrl(f"{server}/{status}".replace("//", "//me:pa55@", 1))
+    with pytest.raises(Unreachable, match=f"HTTP {status}") as caught:
+        Node(url, tries=1).chain_id()
+    assert Handler.seen == [(f"/{status}", "Basic bWU6cGE1NQ==")] and "pa55" not in str(
+        caught.value
+    )
 
 
 def test_http(server, monkeypatch):

@@ -89,6 +89,43 @@ def test_a_lost_outbox_goes_on_at_the_next_chunk():
     assert found.records() == [message(1, 40)[5]]
 
 
+def test_a_lost_outbox_does_not_go_on_with_other_chunks():
+    """The second plan has as many transactions as the chain has chunks, or fewer, or more."""
+    for felts in (30, 44, 60):
+        found = kit()
+        accepted = []
+
+        def observer(step, accepted=accepted) -> None:
+            accepted += [step.index] if step.what == "accepted" else []
+            if len(accepted) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            found.submitter(observer).submit(found.submission(1, felts=40, chunk_felts=32))
+        found.outbox = SqliteOutbox(MEMORY)
+        other = found.submission(1, felts=40, chunk_felts=felts)
+        with pytest.raises(
+            SubmissionError, match="begun with 2 other chunks, 36 felts .*max_felts"
+        ):
+            found.submitter().submit(other)
+        assert found.sends() == 2 and found.unfinished() == []
+
+
+def test_a_record_that_lacks_nothing_does_not_go_on():
+    submission = kit().submission(1, felts=40, chunk_felts=32)
+    payload = len(message(1, 40)) - 8
+    assert submission.continues(0, 0) and submission.continues(2, 36)
+    assert not submission.continues(3, payload) and not submission.continues(1, 36)
+
+
+def test_an_outbox_of_another_network_is_refused():
+    found = kit()
+    found.outbox.bind("devnet")
+    with pytest.raises(SubmissionError, match="expected one of network sepolia, got one of devnet"):
+        found.submitter().submit(found.submission(1))
+    assert found.fake.requests == {}
+
+
 def test_chunks_go_in_order_with_consecutive_nonces():
     found = kit()
     submission = found.submission(1, felts=60, chunk_felts=40)
@@ -110,7 +147,7 @@ def test_the_five_calls_and_the_record_land_together():
     found.submitter().submit(submission)
     events = [e for t in found.fake.transactions(ACCEPTED) for e in t.events]
     assert sum(e.address == market for e in events) == 6  # submit_proof is in both
-    with pytest.raises(SubmissionError, match="another outbox"):
+    with pytest.raises(SubmissionError, match="another outbox or job"):
         found.outbox = SqliteOutbox(MEMORY)
         found.submitter().submit(submission)
 
@@ -132,7 +169,7 @@ def test_a_simulation_sends_and_keeps_nothing():
     found = kit()
     simulation = found.submitter().simulate(found.submission(1))
     assert simulation.reverts == ("",) and simulation.balance == 1000 * FRI
-    assert found.sends() == 0 and found.outbox.unfinished(found.fake.chain_id, 0) == []
+    assert found.sends() == 0 and found.unfinished() == []
     result = found.submitter().submit(found.submission(1))
     assert result.fee <= simulation.worst_fee <= 2 * result.fee
     with pytest.raises(SubmissionError, match="already recorded"):

@@ -33,7 +33,7 @@ def kit(*faults: Fault, **options) -> Kit:
 def assert_recorded_once(kit: Kit, number: int = 1) -> None:
     assert kit.records() == [message(number)[5]]
     assert kit.outbox.live_attempts(kit.fake.chain_id, kit.account.address) == []
-    assert kit.outbox.unfinished(kit.fake.chain_id, kit.account.address) == []
+    assert kit.unfinished() == []
 
 
 @pytest.mark.parametrize("fault", usual_faults(), ids=lambda f: f.name)
@@ -140,6 +140,22 @@ def test_a_transaction_that_waits_is_replaced_by_one_that_pays_more():
     first, second = attempts(found, found.submission(1))
     assert first.nonce == second.nonce and second.tip * 10 >= first.tip * 11
     assert (first.state, second.state) == ("dead", "accepted") and "replacing" in found.events
+
+
+def test_an_earlier_signature_that_comes_after_all_is_taken_for_what_it_is():
+    """The block of a replacement is undone, and what it replaced lands: not signed a third time."""
+    found = kit(Fault.slow(execution=10**6))
+    timing = Timing(poll=10.0, bump_after=60.0, settle=8.0)
+    found.submitter(timing=timing).submit(found.submission(1))
+    first, second = attempts(found, found.submission(1))
+    found.fake.reorg(second.tx_hash)
+    found.node.broadcast(first.payload)
+    found.fake.mine()
+    result = found.submitter(timing=timing).submit(found.submission(1))
+    assert_recorded_once(found)
+    assert [t.tx_hash for t in result.transactions] == [first.tx_hash]
+    kept = attempts(found, found.submission(1))
+    assert [(a.nonce, a.state) for a in kept] == [(0, "accepted"), (0, "dead")]
 
 
 def test_a_replacement_over_the_cap_is_not_made():
@@ -250,8 +266,7 @@ def test_an_event_that_differs_is_no_success(monkeypatch):
     monkeypatch.setattr(type(found.node), "receipt", forged)
     with pytest.raises(SubmissionError, match="got another; the record is not confirmed"):
         found.submitter().submit(found.submission(1))
-    (job,) = found.outbox.unfinished(found.fake.chain_id, found.account.address)
-    assert not job.done
+    assert len(found.unfinished()) == 1
 
 
 class Killed(BaseException):

@@ -24,8 +24,11 @@ placeholders. The tests of the contract itself and of a development node are els
 Needs the extra ``starknet``.
 """
 
+from jaxstark.starknet.networks import DEPLOYER as DEPLOYER_ADDRESS
+from jaxstark.starknet.networks import STRK_TOKEN as STRK_ADDRESS
+
 from .chain import ACCEPTED, PRE_CONFIRMED, RECEIVED, Fate
-from .contracts import DEPLOYER_ADDRESS, STRK_ADDRESS, LogModel, Step, TokenModel, job_steps
+from .contracts import LogModel, Step, TokenModel, job_steps
 from .errors import Revert
 from .faults import Fault, RandomFaults, usual_faults
 from .gas import Prices

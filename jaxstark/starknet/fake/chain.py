@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from jaxstark.hash.poseidon252 import hash_many
+from jaxstark.starknet.networks import STRK_TOKEN as STRK_ADDRESS
 
 from . import gas, gateway
-from .contracts import STRK_ADDRESS, balance, balance_key
+from .contracts import balance, balance_key
 from .errors import RpcError
 from .gas import Gas, GasModel, Prices
 from .machine import Contract, Event, Machine, Outcome, run_calls, selector

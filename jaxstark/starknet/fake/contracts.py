@@ -11,13 +11,12 @@ from functools import cached_property
 
 from jaxstark.hash.poseidon252 import hash_many
 from jaxstark.starknet.felts import short_string
+from jaxstark.starknet.networks import STRK_TOKEN as STRK_ADDRESS
 
 from .errors import Revert
 from .machine import Context, Contract, EntryPoint, selector
 from .state import Key, State, storage_key
 
-STRK_ADDRESS = 0x04718F5A0FC34CC1AF16A1CDEE98FFB20C31F5CD61D6AB07201858F4287C938D
-DEPLOYER_ADDRESS = 0x02CEED65A4BD731034C01113685C831B01C15D7D432F71AFB1CF1634B53A2125
 _U128 = 1 << 128
 MAX_EVENT_DATA = 300  # felts
 

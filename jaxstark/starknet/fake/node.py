@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from jaxstark.hash.poseidon252 import hash_many
+from jaxstark.starknet.networks import DEPLOYER as DEPLOYER_ADDRESS
+from jaxstark.starknet.networks import STRK_TOKEN as STRK_ADDRESS
 
 from .chain import Chain, Entry
 from .contracts import (
-    DEPLOYER_ADDRESS,
-    STRK_ADDRESS,
     AccountModel,
     DeployerModel,
     LogModel,

@@ -14,13 +14,12 @@ from jaxstark.errors import ProofShapeError
 from jaxstark.starknet.envelope import Progress, accept
 from jaxstark.starknet.felts import Sponge
 from jaxstark.starknet.header import ALREADY_RECORDED, BAD_HEADER, HEADER_FELTS, Header, Refused
+from jaxstark.starknet.registry import NOTHING_TO_ABANDON, Status
 
 from .contracts import need
 from .errors import Revert
 from .machine import Context, Contract, EntryPoint, selector
 
-ABSENT, OPEN, RECORDED = 0, 1, 2
-NOTHING_TO_ABANDON = "nothing to abandon"
 Key = tuple[int, ...]  # submitter, statement hash, digest
 
 
@@ -46,7 +45,7 @@ class RegistryModel(Contract):
         try:
             header = Header.decode(message)
             key = (ctx.caller, header.statement, header.digest)
-            need(_status(ctx, key) != RECORDED, ALREADY_RECORDED)
+            need(_status(ctx, key) != Status.RECORDED, ALREADY_RECORDED)
             progress = accept(_load(ctx, key), message)
         except Refused as error:
             raise Revert(error.reason) from None
@@ -54,7 +53,9 @@ class RegistryModel(Contract):
             raise Revert(BAD_HEADER) from None
         if progress.done:
             _clear(ctx, key)
-            _write_record(ctx, key, RECORDED, progress.felts, progress.chunks, ctx.block_number)
+            _write_record(
+                ctx, key, Status.RECORDED, progress.felts, progress.chunks, ctx.block_number
+            )
             words = [header.air_id, header.parameters, header.sizes]
             ctx.emit([selector("Recorded"), *key], [*words, progress.felts, progress.chunks])
         else:
@@ -64,9 +65,9 @@ class RegistryModel(Contract):
     def _abandon(self, ctx: Context, data: Sequence[int]) -> Sequence[int]:
         need(len(data) == 2, "Failed to deserialize param #1")
         key = (ctx.caller, *data)
-        need(_status(ctx, key) == OPEN, NOTHING_TO_ABANDON)
+        need(_status(ctx, key) == Status.OPEN, NOTHING_TO_ABANDON)
         _clear(ctx, key)
-        _write_record(ctx, key, ABSENT, 0, 0, 0)
+        _write_record(ctx, key, Status.ABSENT, 0, 0, 0)
         return []
 
     def _record_of(self, ctx: Context, data: Sequence[int]) -> Sequence[int]:
@@ -85,7 +86,7 @@ def _write_record(ctx: Context, key: Key, status: int, felts: int, chunks: int, 
 
 def _load(ctx: Context, key: Key) -> Progress | None:
     """What an open record holds; None if there is none."""
-    if _status(ctx, key) != OPEN:
+    if _status(ctx, key) != Status.OPEN:
         return None
     word = ctx.read("record", *key)
     header = Header.decode([ctx.read("header", i, *key) for i in range(HEADER_FELTS)])
@@ -101,7 +102,7 @@ def _store(ctx: Context, key: Key, progress: Progress, message: Sequence[int]) -
         ctx.write(1, "shared", *key)
         for i, word in enumerate(message[:HEADER_FELTS]):
             ctx.write(word, "header", i, *key, charged=False)
-    _write_record(ctx, key, OPEN, progress.felts, progress.chunks, 0)
+    _write_record(ctx, key, Status.OPEN, progress.felts, progress.chunks, 0)
 
 
 def _clear(ctx: Context, key: Key) -> None:

@@ -1,20 +1,28 @@
-"""What submit.py prints, and the network that lives in its own process."""
+"""The settings of submit.py and registry.py, what is printed, and the network of this process."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import _script
+from absl import flags
+
 from jaxstark.starknet import sizes
-from jaxstark.starknet.accounts import Account
+from jaxstark.starknet.accounts import Account, load
 from jaxstark.starknet.fees import show
+from jaxstark.starknet.guard import check_network
 from jaxstark.starknet.job import RECORD, Job
 from jaxstark.starknet.networks import NETWORKS, Network, RpcUrl
 from jaxstark.starknet.outbox_sqlite import MEMORY
 from jaxstark.starknet.progress import Landed, Progress, Result, Timing
 from jaxstark.starknet.rpc import Node
 from jaxstark.starknet.secret import Secret
+from jaxstark.starknet.settings import ENVIRONMENT, Settings, resolve
 from jaxstark.starknet.signing import KeySigner
 from jaxstark.starknet.submission import Submission, describe
 from jaxstark.starknet.submitter import Simulation
@@ -41,6 +49,44 @@ WORDS = {
 
 LOCAL = Timing(poll=0.1, resend=1.0, bump_after=10.0, give_up=60.0, settle=0.2)
 """Pauses for a network on this machine, which makes a block as soon as it is asked."""
+
+
+SETTINGS = {
+    "rpc_url": "URL of a node; it may hold a secret, so prefer STARKNET_RPC_URL.",
+    "account": "sncast account, or starkli account file.",
+    "account_address": "Address of the account.",
+    "accounts_file": "Accounts file of sncast.",
+    "keystore": "Keystore file; its password comes from a prompt, a file or KEYSTORE_PASSWORD.",
+    "password_file": "File whose first line is the password of the keystore.",
+}
+
+
+def define_settings(**more: str) -> None:
+    """Define the flags of the settings, more of them with their help texts, and ``--profile``."""
+    for name, text in (SETTINGS | more).items():
+        flags.DEFINE_string(name, None, text)
+    flags.DEFINE_string("profile", None, "Profile of snfoundry.toml.")
+
+
+def settings() -> Settings:
+    """The settings of flags, environment and files."""
+    given = {name: flags.FLAGS[name].value for name in ENVIRONMENT if name in flags.FLAGS}
+    return resolve(given, os.environ, folder=Path.cwd(), profile=flags.FLAGS.profile)
+
+
+def connect(found: Settings, target: Network, allow_mainnet: bool) -> tuple[Node, Account]:
+    """Node and account of a network outside this process; a warning about the key is printed."""
+    url = found.get("rpc_url") or target.rpc_url
+    if url is None:
+        raise _script.UsageError(
+            f"--rpc_url: expected the URL of a node of {target.name} in STARKNET_RPC_URL, got none"
+        )
+    node = Node(RpcUrl(url))
+    check_network(node, target, allow_mainnet)  # before a password is asked for
+    account = load(found, target)
+    if account.warning:
+        print(f"warning: {account.warning}", file=sys.stderr)
+    return node, account
 
 
 class Place(NamedTuple):

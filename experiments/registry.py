@@ -13,23 +13,18 @@ contract's address goes to deployments/<network>.json. The last line is one JSON
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 
 import _record
 import _script
+import _submit
 from absl import flags
 
 from jaxstark.proof import write_atomically
 from jaxstark.starknet import deploy, deployments, registry
-from jaxstark.starknet.accounts import load
 from jaxstark.starknet.fees import FeePolicy, parse_strk, show
 from jaxstark.starknet.felts import PRIME
-from jaxstark.starknet.guard import check_network
-from jaxstark.starknet.networks import NETWORKS, Network, RpcUrl, network
-from jaxstark.starknet.rpc import Node
-from jaxstark.starknet.settings import resolve
+from jaxstark.starknet.networks import NETWORKS, Network, network
 from jaxstark.starknet.signing import require_starknet_py
 from jaxstark.starknet.submission_error import SubmissionError
 
@@ -42,17 +37,7 @@ flags.DEFINE_string("max_fee_strk", None, "Most STRK that the transaction may co
 flags.DEFINE_integer("salt", 0, "Salt of the contract's address.", lower_bound=0)
 flags.DEFINE_bool("dry_run", False, "Estimate, but send nothing.")
 flags.DEFINE_bool("write", False, "Write deployments/<network>.json after deploying.")
-SETTINGS = {
-    "rpc_url": "URL of a node; it may hold a secret, so prefer STARKNET_RPC_URL.",
-    "account": "sncast account, or starkli account file.",
-    "account_address": "Address of the account.",
-    "accounts_file": "Accounts file of sncast.",
-    "keystore": "Keystore file; its password comes from a prompt, file or KEYSTORE_PASSWORD.",
-    "password_file": "File whose first line is the password of the keystore.",
-}
-for _name, _help in SETTINGS.items():
-    flags.DEFINE_string(_name, None, _help)
-flags.DEFINE_string("profile", None, "Profile of snfoundry.toml.")
+_submit.define_settings()
 
 
 def class_hash() -> int:
@@ -91,18 +76,7 @@ def send(target: Network) -> int:
     if FLAGS.salt >= PRIME:
         raise _script.UsageError("--salt: expected a number below the Starknet prime, got a larger")
     policy = FeePolicy(max_fee=parse_strk(FLAGS.max_fee_strk))
-    given = {name: FLAGS[name].value for name in SETTINGS}
-    settings = resolve(given, os.environ, folder=Path.cwd(), profile=FLAGS.profile)
-    url = settings.get("rpc_url") or target.rpc_url
-    if url is None:
-        raise _script.UsageError(
-            f"--rpc_url: expected the URL of a node of {target.name} in STARKNET_RPC_URL, got none"
-        )
-    node = Node(RpcUrl(url))
-    check_network(node, target, FLAGS.allow_mainnet)
-    account = load(settings, target)
-    if account.warning:
-        print(f"warning: {account.warning}", file=sys.stderr)
+    node, account = _submit.connect(_submit.settings(), target, FLAGS.allow_mainnet)
     sender = deploy.Sender(node, target, account, policy, FLAGS.allow_mainnet)
     if FLAGS.action == "declare":
         what, address = f"class {registry.CLASS_HASH:#066x}", None
@@ -171,7 +145,9 @@ def main() -> int:
         return send(network(FLAGS.network))
     except SubmissionError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _script.FAILED
+    except KeyboardInterrupt:
+        print("error: interrupted; run again: what was done is found on the chain", file=sys.stderr)
+    return _script.FAILED
 
 
 if __name__ == "__main__":

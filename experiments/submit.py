@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,18 +31,16 @@ from absl import flags
 from jaxstark import Proof, VerifyingKey
 from jaxstark.air import registry as airs
 from jaxstark.starknet import deployments, envelope, packer, sizes
-from jaxstark.starknet.accounts import load, parse_address
+from jaxstark.starknet.accounts import parse_address
 from jaxstark.starknet.fees import FeePolicy, parse_strk, show
 from jaxstark.starknet.felts import PRIME
-from jaxstark.starknet.guard import check_network
 from jaxstark.starknet.header import ENCODINGS
 from jaxstark.starknet.job import Job
 from jaxstark.starknet.job_file import load_job
-from jaxstark.starknet.networks import NETWORKS, Network, RpcUrl, network
+from jaxstark.starknet.networks import NETWORKS, Network, network
 from jaxstark.starknet.outbox_sqlite import MEMORY, SqliteOutbox, default_outbox
 from jaxstark.starknet.progress import Timing
-from jaxstark.starknet.rpc import Node
-from jaxstark.starknet.settings import Settings, resolve
+from jaxstark.starknet.settings import Settings
 from jaxstark.starknet.submission import Submission, make_submission
 from jaxstark.starknet.submission_error import SubmissionError
 from jaxstark.starknet.submitter import Submitter
@@ -73,19 +70,10 @@ flags.DEFINE_bool("dry_run", False, "Print what would be sent, offline; send not
 flags.DEFINE_bool("simulate", False, "Ask a node for estimate and outcome; send nothing.")
 flags.DEFINE_bool("retry_reverted", False, "Send a transaction again that was reverted before.")
 flags.DEFINE_string("outbox", None, "SQLite file of what was signed; default: one per network.")
-SETTINGS = {
-    "registry": "Address of the registry.",
-    "rpc_url": "URL of a node; it may hold a secret, so prefer STARKNET_RPC_URL.",
-    "account": "sncast account, or starkli account file.",
-    "account_address": "Address of the account.",
-    "accounts_file": "Accounts file of sncast.",
-    "keystore": "Keystore file; its password comes from a prompt, a file or KEYSTORE_PASSWORD.",
-    "password_file": "File whose first line is the password of the keystore.",
-    "explorer": "Block explorer of the links, voyager or starkscan.",
-}
-for _name, _help in SETTINGS.items():
-    flags.DEFINE_string(_name, None, _help)
-flags.DEFINE_string("profile", None, "Profile of snfoundry.toml.")
+_submit.define_settings(
+    registry="Address of the registry.",
+    explorer="Block explorer of the links, voyager or starkscan.",
+)
 
 
 def packed() -> list[int]:
@@ -167,14 +155,7 @@ def submission_of(message: list[int], job: Job) -> Submission:
 
 def place_of(settings: Settings, target: Network) -> _submit.Place:
     """Node and account of a network outside this process."""
-    url = settings.get("rpc_url") or target.rpc_url
-    if url is None:
-        raise _script.UsageError(
-            f"--rpc_url: expected the URL of a node of {target.name} in STARKNET_RPC_URL, got none"
-        )
-    node = Node(RpcUrl(url))
-    check_network(node, target, FLAGS.allow_mainnet)  # before a password is asked for
-    account = load(settings, target)
+    node, account = _submit.connect(settings, target, FLAGS.allow_mainnet)
     timing = _submit.LOCAL if target.name == "devnet" else Timing()
     return _submit.Place(target, node, account, None, FLAGS.outbox, timing)
 
@@ -203,8 +184,7 @@ def main() -> int:
     policy = None if FLAGS.dry_run else fee_policy()
     if FLAGS.dry_run and FLAGS.max_fee_strk is not None:
         policy = fee_policy()
-    given = {name: FLAGS[name].value for name in SETTINGS}
-    settings = resolve(given, os.environ, folder=Path.cwd(), profile=FLAGS.profile)
+    settings = _submit.settings()
     target = linked(target, settings)
     message = packed()
     print("proof        verified and packed")
@@ -244,8 +224,6 @@ def handle(
         submission = submission_of(message, job_of(settings, target, place.registry))
         row |= _submit.show_plan(submission, sizes.MINIMUM_PRICE)
         print(f"account      {place.account.address:#x}, key from {place.account.source}")
-        if place.account.warning:
-            print(f"warning: {place.account.warning}", file=sys.stderr)
         path = place.outbox or default_outbox(target.name)
         if FLAGS.simulate:
             path = MEMORY  # it writes nothing

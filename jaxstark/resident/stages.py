@@ -2,7 +2,8 @@
 
 Arguments are the static ``Program``, its ``Tables`` and arrays; challenges come as uint32 words,
 so that they may be drawn on the device. Arrays below the sizes that a kernel takes go through the
-same operation under XLA. Sources: protocol sections 6, 8, 10, 11, 12. The last stage is ``openings``.
+same operation under XLA. The last stage is ``openings``. Sources: protocol sections 6, 8, 10, 11,
+12.
 """
 
 from __future__ import annotations

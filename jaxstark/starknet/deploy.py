@@ -15,7 +15,7 @@ from typing import Any
 from jaxstark.starknet.accounts import Account
 from jaxstark.starknet.calls import QUERY_VERSION, Call, sign
 from jaxstark.starknet.clock import Clock, SystemClock
-from jaxstark.starknet.fees import Bounds, FeePolicy, Resource, require_within
+from jaxstark.starknet.fees import NO_BOUNDS, Bounds, FeePolicy, require_within
 from jaxstark.starknet.guard import check_balance, check_network
 from jaxstark.starknet.networks import DEPLOYER, Network
 from jaxstark.starknet.registry import CLASS_HASH, COMPILED_CLASS_HASH, sierra_class
@@ -24,7 +24,6 @@ from jaxstark.starknet.submission_error import NodeError, SubmissionError, Unrea
 
 _CLASS_NOT_FOUND = 28
 _POLL_SECONDS, _POLLS = 2.0, 300
-_NOTHING = Bounds(Resource(0, 0), Resource(0, 0), Resource(0, 0))
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ def _send(
             "nothing was sent"
         )
     nonce = node.nonce(account, PRE_CONFIRMED)
-    bounds = policy.bounds(node.estimate([make(nonce, _NOTHING, True)[1]])[0])
+    bounds = policy.bounds(node.estimate([make(nonce, NO_BOUNDS, True)[1]])[0])
     worst = bounds.worst_fee(policy.tip)
     require_within([worst], 0, policy.max_fee)
     if dry_run:

@@ -13,7 +13,7 @@ from typing import Any
 from jaxstark.starknet.accounts import Account
 from jaxstark.starknet.calls import Call, Signed, sign
 from jaxstark.starknet.clock import Clock
-from jaxstark.starknet.fees import Bounds, FeePolicy, Resource, require_within, show
+from jaxstark.starknet.fees import NO_BOUNDS, Bounds, FeePolicy, require_within, show
 from jaxstark.starknet.guard import check_balance
 from jaxstark.starknet.networks import Network
 from jaxstark.starknet.outbox import ACCEPTED, LIVE, REVERTED, Attempt, JobRow, Outbox
@@ -24,7 +24,6 @@ from jaxstark.starknet.submission_error import NodeError, SubmissionError, rever
 
 INVALID = 55
 MAX_ATTEMPTS = 12  # signatures of one transaction
-_ZERO = Bounds(Resource(0, 0), Resource(0, 0), Resource(0, 0))
 _HINTS = {
     INVALID: "the account refuses the signature: check that key and address belong together",
     58: "the address is no account contract: check STARKNET_ACCOUNT_ADDRESS",
@@ -87,7 +86,7 @@ class Drafter:
         return [
             json.loads(
                 self._sign(
-                    sub, calls, nonce + i, bounds[i] if bounds else _ZERO, self.policy.tip, True
+                    sub, calls, nonce + i, bounds[i] if bounds else NO_BOUNDS, self.policy.tip, True
                 ).payload
             )
             for i, calls in enumerate(sub.transactions[first:])
@@ -124,6 +123,14 @@ class Drafter:
             if a.state == LIVE and a.index != index:
                 worst[a.index] = max(worst.get(a.index, 0), a.worst_fee)
         return list(worst.values())
+
+    def check_cap(self, job: JobRow, attempt: Attempt) -> None:
+        """Refuse to send for the first time what costs more than a cap that was lowered since.
+
+        Raises ``SubmissionError``.
+        """
+        worst = [attempt.worst_fee, *self._reserved(job, attempt.index)]
+        require_within(worst, self.spent(job), job.max_fee)
 
     def sign_new(self, job: JobRow, sub: Submission, index: int) -> None:
         """Sign a transaction at the account's next nonce and store it.

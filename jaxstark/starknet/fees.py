@@ -103,6 +103,10 @@ class Bounds:
             raise ValueError("resource bounds: expected three resources, got another") from None
 
 
+NO_BOUNDS = Bounds(Resource(0, 0), Resource(0, 0), Resource(0, 0))
+"""Of a transaction that is signed for an estimate."""
+
+
 def parse_estimate(obj: Any) -> Bounds:
     """Units and prices of a fee estimate of a node.
 

@@ -163,6 +163,8 @@ class Lander:
     def _send(self, job: JobRow, sub: Submission, index: int, live: Sequence[Attempt]) -> str:
         """Hand the newest attempt to the node: ``"sent"``, ``"unclear"`` or ``"replaced"``."""
         attempt = live[-1]
+        if not attempt.sends:
+            self.drafter.check_cap(job, attempt)
         self.drafter.outbox.sending(attempt.tx_hash, self.drafter.clock.now())
         self.drafter.tell("sending", job, index, attempt.tx_hash)
         try:

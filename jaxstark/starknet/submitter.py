@@ -173,13 +173,13 @@ class Submitter:
         return job
 
     def _finish_earlier(self, job: str) -> None:
-        """Settle what other jobs of the account have signed: their nonces come first."""
+        """Settle what other jobs of the account have sent: their nonces come first."""
         live = self.outbox.live_attempts(self.network.chain_id, self.account.address)
         for key, index in dict.fromkeys((a.job, a.index) for a in live if a.job != job):
             earlier = self.outbox.job(key)
-            newest = self.outbox.attempts(key, index)[-1]
-            if earlier is None or newest.error:
-                continue  # refused by the node: that job has to be run again itself
+            signed = [a for a in self.outbox.attempts(key, index) if a.state == LIVE]
+            if earlier is None or signed[-1].error or not any(a.sends for a in signed):
+                continue  # refused or never sent: that job has to be run again itself
             plan = Submission.from_plan(earlier.plan)
             try:
                 self._lander.land(earlier, plan, index, replace=False)

@@ -285,20 +285,50 @@ def test_a_second_sender_is_refused():
     assert found.fake.requests == {}
 
 
-def test_an_earlier_transaction_is_finished_first():
-    found = kit()
+def stopped_at(found: Kit, what: str, number: int) -> None:
+    """Begin a submission and end at a step."""
 
     def observer(step) -> None:
-        if step.what == "sending":
+        if step.what == what:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        found.submitter(observer).submit(found.submission(1))
+        found.submitter(observer).submit(found.submission(number))
+
+
+def test_an_earlier_transaction_is_finished_first():
+    found = kit()
+    stopped_at(found, "sending", 1)
     assert found.sends() == 0
     found.submitter().submit(found.submission(2))
     assert found.records() == [message(1)[5], message(2)[5]]
     assert found.submitter().submit(found.submission(1)).fee > 0
     assert found.sends() == 2
+
+
+def test_what_was_signed_and_never_sent_stands_in_nobodys_way():
+    found = kit()
+    stopped_at(found, "signed", 1)
+    found.submitter().submit(found.submission(2))
+    assert found.records() == [message(2)[5]] and found.sends() == 1
+    found.submitter().submit(found.submission(1))
+    assert found.records() == [message(2)[5], message(1)[5]]
+    key = found.submission(1).key(found.fake.chain_id, found.account.address)
+    assert [(a.nonce, a.state) for a in found.outbox.attempts(key)] == [
+        (0, "dead"),
+        (1, "accepted"),
+    ]
+
+
+def test_a_cap_that_is_lowered_holds_for_what_was_not_sent_yet():
+    found = kit()
+    stopped_at(found, "signed", 1)
+    for _ in range(2):
+        with pytest.raises(SubmissionError, match="raise --max_fee_strk"):
+            found.submitter(policy=FeePolicy(10**15)).submit(found.submission(1))
+        assert found.sends() == 0
+    found.submitter().submit(found.submission(1))
+    assert found.sends() == 1 and len(found.records()) == 1
 
 
 def test_a_record_undone_after_success_is_made_again():

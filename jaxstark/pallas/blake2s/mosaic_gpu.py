@@ -116,7 +116,7 @@ class _Tree:
     def run(self, point: Any, *refs: Ref) -> None:
         memory, plan, places = refs[-1], self.plan, None
         if plan.rolled:
-            places, *refs = refs
+            places, refs = refs[0], refs[1:]
         first_out = -1 - plan.levels - (1 if self.message else 0)
         sources, outs = list(refs[:first_out]), list(refs[first_out:-1])
         block = point[0]

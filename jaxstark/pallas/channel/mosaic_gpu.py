@@ -113,6 +113,7 @@ def _step(
         start = refs[len(arrays)][0] if draws else jnp.uint32(0)
         outs, memory = refs[-1 - len(sizes) : -1], refs[-1]
         after_at = 0 if long else blocks * BLOCK_WORDS
+        digest_at = after_at + (after.digest_at if after else 0)
         if not long:
             _gather(sources, memory, n_bytes)
         if after:
@@ -168,7 +169,7 @@ def _step(
                 @pl.when(i == np.int32(blocks - 1))
                 def _() -> None:
                     put(outs[0], words)
-                    put(memory, words, after_at + after.digest_at)
+                    put(memory, words, digest_at)
 
             if not draws:
                 return i + np.int32(1), counter, words

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jaxstark.starknet.fees import Bounds
@@ -122,6 +123,8 @@ def sign(
         proof=proof,
         proof_facts=list(proof_facts) or None,
     )
+    # The hash runs over thousands of felts: once, for the signer and for what is kept.
+    object.__setattr__(unsigned, "calculate_hash", cache(unsigned.calculate_hash))
     signature = [int(part) for part in signer.sign_transaction(unsigned)]
     payload: dict[str, Any] = {
         "type": "INVOKE",

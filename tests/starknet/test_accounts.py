@@ -332,3 +332,25 @@ def test_signatures_are_those_of_the_account_model_of_starknet_py(public_key):
     signature = [int(part, 16) for part in payload["signature"]]
     assert verify_message_signature(ours.tx_hash, signature, public_key)
     assert ours.worst_fee == 2 + 12 + 5 * (6 + 11)
+
+
+def test_a_transaction_is_hashed_once(monkeypatch):
+    """The hash runs over thousands of felts, and signer and outbox both want it."""
+    from starknet_py.net.models import transaction
+
+    hashed = []
+    compute = transaction.compute_invoke_v3_transaction_hash
+    monkeypatch.setattr(
+        transaction,
+        "compute_invoke_v3_transaction_hash",
+        lambda *given, **named: hashed.append(1) or compute(*given, **named),
+    )
+    signed = sign(
+        [Call("record", 0x77, "record", (1, 2))],
+        sender=ADDRESS,
+        signer=KeySigner(Secret(hex(KEY)), SEPOLIA),
+        chain_id=SEPOLIA,
+        nonce=1,
+        bounds=Bounds(*[Resource(1, 2)] * 3),
+    )
+    assert signed.tx_hash and len(hashed) == 1

@@ -489,5 +489,5 @@ def test_the_shipped_file_holds_the_published_times():
         row.inputs["log_size"][0]: row.value("seconds") for row in rows if row.value("seconds")
     }
     assert timed == {k: pytest.approx(ms / 1000) for k, ms in PUBLISHED.items()}
-    (verdict,) = [verdict for row in rows for verdict in judge(row)]
-    assert (verdict.claimed, verdict.follows) == ("173", False)
+    verdicts = [verdict for row in rows for verdict in judge(row)]
+    assert [(v.claimed, v.follows) for v in verdicts] == [("173", False), ("below 1", False)]

@@ -336,13 +336,11 @@ def test_signatures_are_those_of_the_account_model_of_starknet_py(public_key):
 
 def test_a_transaction_is_hashed_once(monkeypatch):
     """The hash runs over thousands of felts, and signer and outbox both want it."""
-    from starknet_py.net.models import transaction
+    from starknet_py.hash.transaction import compute_invoke_v3_transaction_hash as compute
 
     hashed = []
-    compute = transaction.compute_invoke_v3_transaction_hash
     monkeypatch.setattr(
-        transaction,
-        "compute_invoke_v3_transaction_hash",
+        "starknet_py.net.models.transaction.compute_invoke_v3_transaction_hash",
         lambda *given, **named: hashed.append(1) or compute(*given, **named),
     )
     signed = sign(

@@ -91,6 +91,17 @@ def test_a_simulation_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+CAP = "--max_fee_strk=5"
+# Runs a script that listens to SIGINT, which programs in the background ignore.
+LISTENING = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+del sys.argv[0]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_an_interruption_is_one_sentence(tmp_path):
     with FakeNode(seed=2, advance="manual") as fake:  # no block comes
         environ = settings_of(fake) | {"XDG_STATE_HOME": str(tmp_path)}
@@ -98,14 +109,12 @@ def test_an_interruption_is_one_sentence(tmp_path):
             f"--{f}={GOLDEN / 'range_sum_stwo96'}.{f}.json" for f in ("proof", "key", "public")
         ]
         with subprocess.Popen(
-            [sys.executable, str(SCRIPT), "--network=devnet", "--max_fee_strk=5", *files],
+            [sys.executable, "-c", LISTENING, str(SCRIPT), "--network=devnet", *files, CAP],
             env=os.environ | environ,
             cwd=tmp_path,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # Whoever runs the tests in the background may have it ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
             assert process.stdout is not None and process.stderr is not None
             assert any("waiting for a block" in line for line in process.stdout)

@@ -357,7 +357,7 @@ def test_a_submission_that_fails_is_one_sentence_and_no_record(data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(devnet.find() is None, reason="starknet-devnet: run make devnet-test")
-def test_a_real_node_records_every_run(data, tmp_path):
+def test_a_devnet_records_every_run(data, tmp_path):
     from jaxstark.starknet.deploy import Sender, declare, deploy, registry_address
 
     with devnet.running(str(devnet.find())) as node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from jaxstark.starknet.secret import Secret
 from jaxstark.starknet.settings import ENVIRONMENT, Settings, resolve
 from jaxstark.starknet.signing import KeySigner
 from jaxstark.starknet.submission import Submission, describe
+from jaxstark.starknet.submission_error import SubmissionError
 from jaxstark.starknet.submitter import Simulation
 
 WORDS = {
@@ -87,6 +88,17 @@ def connect(found: Settings, target: Network, allow_mainnet: bool) -> tuple[Node
     if account.warning:
         print(f"warning: {account.warning}", file=sys.stderr)
     return node, account
+
+
+def attempt(run: Callable[[], int], interrupted: str) -> int:
+    """The exit code of ``run``; a failed submission, or an interruption, ends in one sentence."""
+    try:
+        return run()
+    except SubmissionError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"error: interrupted; {interrupted}", file=sys.stderr)
+    return _script.FAILED
 
 
 class Place(NamedTuple):

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,16 +38,12 @@ from jaxstark import ProofParams, require_jax
 from jaxstark.params import PRESETS
 from jaxstark.proof import write_atomically
 from jaxstark.starknet import deployments
-from jaxstark.starknet.accounts import load, parse_address
+from jaxstark.starknet.accounts import parse_address
 from jaxstark.starknet.fees import FeePolicy, parse_strk
-from jaxstark.starknet.guard import check_network
 from jaxstark.starknet.header import ENCODINGS
-from jaxstark.starknet.networks import NETWORKS, RpcUrl
+from jaxstark.starknet.networks import NETWORKS
 from jaxstark.starknet.outbox_sqlite import SqliteOutbox, default_outbox
-from jaxstark.starknet.rpc import Node
-from jaxstark.starknet.settings import resolve
 from jaxstark.starknet.signing import require_starknet_py
-from jaxstark.starknet.submission_error import SubmissionError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("network", "iris", list(_networks.SHIPPED), "Shipped network.")
@@ -71,18 +66,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("outbox", None, "SQLite file of what was signed; default: one per network.")
 flags.DEFINE_string("out", None, "JSON file for the record of the last line.")
-SETTINGS = {
-    "registry": "Address of the registry.",
-    "rpc_url": "URL of a node; it may hold a secret, so prefer STARKNET_RPC_URL.",
-    "account": "sncast account, or starkli account file.",
-    "account_address": "Address of the account.",
-    "accounts_file": "Accounts file of sncast.",
-    "keystore": "Keystore file; its password comes from a prompt, a file or KEYSTORE_PASSWORD.",
-    "password_file": "File whose first line is the password of the keystore.",
-}
-for _name, _help in SETTINGS.items():
-    flags.DEFINE_string(_name, None, _help)
-flags.DEFINE_string("profile", None, "Profile of snfoundry.toml.")
+_submit.define_settings(registry="Address of the registry.")
 _record.define_flags()
 
 FAKE_CAP = "20"
@@ -104,7 +88,9 @@ def process_age() -> float:
 def fee_policy() -> FeePolicy:
     """The cap of a run; complains of flags that the target does not read."""
     given = FLAGS.max_fee_strk
-    for name in (*SETTINGS, "profile", "outbox") if FLAGS.target == "fake" else ():
+    for name in (
+        ("registry", *_submit.SETTINGS, "profile", "outbox") if FLAGS.target == "fake" else ()
+    ):
         if FLAGS[name].value is not None:
             raise _script.UsageError(f"--{name}: expected --target=devnet with it, got fake")
     if given is None and FLAGS.target != "fake":
@@ -127,8 +113,6 @@ def open_chain(stack: contextlib.ExitStack, policy: FeePolicy) -> Chain:
             "STARKNET_REGISTRY), got none; experiments/registry.py deploys one"
         )
     _end_to_end.preflight(place, registry)
-    if place.account.warning:
-        print(f"warning: {place.account.warning}", file=sys.stderr)
     outbox = stack.enter_context(contextlib.closing(SqliteOutbox(path)))
     return Chain(place, registry, policy, outbox)
 
@@ -136,17 +120,14 @@ def open_chain(stack: contextlib.ExitStack, policy: FeePolicy) -> Chain:
 def devnet() -> tuple[_submit.Place, int | None]:
     """Node and account of the settings, and the registry that they or the deployments name."""
     target = NETWORKS["devnet"]
-    given = {name: FLAGS[name].value for name in SETTINGS}
-    settings = resolve(given, os.environ, folder=Path.cwd(), profile=FLAGS.profile)
+    settings = _submit.settings()
     named = settings.get("registry")
     if named is not None:
         registry = parse_address(named, "registry")
     else:
         found = deployments.load_deployment(target)
         registry = None if found is None else found.address
-    node = Node(RpcUrl(settings.get("rpc_url") or target.rpc_url or ""))
-    check_network(node, target, allow_mainnet=False)  # before a password is asked for
-    account = load(settings, target)
+    node, account = _submit.connect(settings, target, allow_mainnet=False)
     return _submit.Place(target, node, account, registry, None, _end_to_end.QUICK), registry
 
 
@@ -180,13 +161,9 @@ def main() -> int:
         FLAGS.prover_stages,
         FLAGS.encoding,
     )
-    try:
-        return measure(model, options, policy, out)
-    except SubmissionError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("error: interrupted; what was signed is in the outbox", file=sys.stderr)
-    return _script.FAILED
+    return _submit.attempt(
+        lambda: measure(model, options, policy, out), "what was signed is in the outbox"
+    )
 
 
 def measure(model: Model, options: Options, policy: FeePolicy, out: Path | None) -> int:

@@ -13,8 +13,6 @@ contract's address goes to deployments/<network>.json. The last line is one JSON
 
 from __future__ import annotations
 
-import sys
-
 import _record
 import _script
 import _submit
@@ -26,7 +24,6 @@ from jaxstark.starknet.fees import FeePolicy, parse_strk, show
 from jaxstark.starknet.felts import PRIME
 from jaxstark.starknet.networks import NETWORKS, Network, network
 from jaxstark.starknet.signing import require_starknet_py
-from jaxstark.starknet.submission_error import SubmissionError
 
 FLAGS = flags.FLAGS
 ACTIONS = ("class_hash", "declare", "deploy")
@@ -141,13 +138,9 @@ def _write(target: Network, sent: deploy.Sent) -> None:
 def main() -> int:
     if FLAGS.action == "class_hash":
         return class_hash()
-    try:
-        return send(network(FLAGS.network))
-    except SubmissionError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("error: interrupted; run again: what was done is found on the chain", file=sys.stderr)
-    return _script.FAILED
+    return _submit.attempt(
+        lambda: send(network(FLAGS.network)), "run again: what was done is found on the chain"
+    )
 
 
 if __name__ == "__main__":

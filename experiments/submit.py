@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,6 @@ from jaxstark.starknet.outbox_sqlite import MEMORY, SqliteOutbox, default_outbox
 from jaxstark.starknet.progress import Timing
 from jaxstark.starknet.settings import Settings
 from jaxstark.starknet.submission import Submission, make_submission
-from jaxstark.starknet.submission_error import SubmissionError
 from jaxstark.starknet.submitter import Submitter
 
 FLAGS = flags.FLAGS
@@ -188,13 +186,9 @@ def main() -> int:
     target = linked(target, settings)
     message = packed()
     print("proof        verified and packed")
-    try:
-        return handle(message, settings, target, policy)
-    except SubmissionError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("error: interrupted; run the same command again to go on", file=sys.stderr)
-    return _script.FAILED
+    return _submit.attempt(
+        lambda: handle(message, settings, target, policy), "run the same command again to go on"
+    )
 
 
 def handle(

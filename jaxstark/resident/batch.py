@@ -13,13 +13,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark.channel import Blake2sChannel
 from jaxstark.key import VerifyingKey
-from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.proof import Proof
 from jaxstark.resident import driver, memory
 from jaxstark.resident.program import Program, Tables, abstract_tables, tables
-from jaxstark.resident.protocol import Inputs, Messages, abstract_inputs, pack, protocol, unpack
+from jaxstark.resident.protocol import (
+    Inputs,
+    Messages,
+    abstract_inputs,
+    abstract_transcript,
+    pack,
+    protocol,
+    unpack,
+)
 from jaxstark.shape import MAX_WORDS, ProofShape
 from jaxstark.trace import Trace
 from jaxstark.transcript import Transcript
@@ -96,8 +102,8 @@ def _compiled(program: Program, batch: int, device: Any) -> Any:
 
     inputs = abstract_inputs(program)
     rows, public = jax.tree.map(many, (list(inputs.rows), inputs.public))
-    start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
-    arguments = inputs._replace(rows=rows, public=public), jax.tree.map(many, start)
+    start = jax.tree.map(many, abstract_transcript(program))
+    arguments = inputs._replace(rows=rows, public=public), start
     return _together.lower(program, abstract_tables(program), *arguments).compile()
 
 

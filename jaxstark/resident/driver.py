@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from jaxstark.air.definition import Air
-from jaxstark.channel import Blake2sChannel
 from jaxstark.commit import Committed
 from jaxstark.implementation import Clock, provenance
 from jaxstark.inputs import bound_channel, explain, read_by_constraints
@@ -26,6 +25,7 @@ from jaxstark.resident.protocol import (
     Inputs,
     Messages,
     abstract_inputs,
+    abstract_transcript,
     on_device,
     pack,
     protocol,
@@ -161,19 +161,18 @@ def _compiled(program: Program, device: Any) -> Compiled:
 
 
 def _lower(program: Program) -> tuple[Any, Messages]:
-    start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
-    fixed = abstract_tables(program)
-    lowered = on_device.lower(program, fixed, abstract_inputs(program), start)
+    lowered = on_device.lower(program, *_abstract(program))
     return lowered, messages_like(program)
+
+
+def _abstract(program: Program) -> tuple[Any, ...]:
+    return abstract_tables(program), abstract_inputs(program), abstract_transcript(program)
 
 
 @lru_cache(maxsize=32)
 def messages_like(program: Program) -> Messages:
     """The shapes of the messages of a program."""
-    start = Transcript.of(Blake2sChannel(), DeviceHashes(program.interpret))
-    return jax.eval_shape(
-        partial(protocol, program), abstract_tables(program), abstract_inputs(program), start
-    )
+    return jax.eval_shape(partial(protocol, program), *_abstract(program))
 
 
 @lru_cache(maxsize=32)

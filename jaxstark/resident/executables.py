@@ -46,11 +46,11 @@ def load_or_compile(
         except Exception:  # noqa: BLE001 - cut short, or made by a build that the key cannot tell
             path.unlink(missing_ok=True)
     lowered, extra = lower()
-    program = lowered.compile()
+    compiled = lowered.compile()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomically(path, pickle.dumps((serialize_executable.serialize(program), extra)))
+    write_atomically(path, pickle.dumps((serialize_executable.serialize(compiled), extra)))
     path.chmod(0o600)
-    return program, extra
+    return compiled, extra
 
 
 def key_of(what: Any) -> str:

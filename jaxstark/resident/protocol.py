@@ -16,11 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxstark.channel import Blake2sChannel
 from jaxstark.commit import Committed
 from jaxstark.grind import masks_of
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.grind import api as grind_kernels
+from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.resident import openings, stages
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import root_of
@@ -93,6 +95,11 @@ def abstract_inputs(p: Program) -> Inputs:
         fixed_rows={name: words((1 << k,)) for name, k in zip(names, columns, strict=True)},
         public={name: words((n,)) for name, n in p.air.public_values if n is not None},
     )
+
+
+def abstract_transcript(p: Program) -> Transcript:
+    """A transcript on the device of the shapes that all have."""
+    return Transcript.of(Blake2sChannel(), DeviceHashes(p.interpret))
 
 
 def protocol(

@@ -26,6 +26,9 @@ LOG_SIZE ?= 12
 # shapes and all golden proofs: GPU_TESTS=gpu.
 GPU_PYTHON ?= python3
 GPU_TESTS ?= gpu and not slow
+# Most of the time is compiling: so many processes share the tests, but for those that measure.
+GPU_WORKERS ?= 6
+GPU_ALONE := compile_time limits
 
 PY := $(VENV)/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check
@@ -81,7 +84,18 @@ test-all: $(VENV)/.stamp-dev ## every test, slow ones too
 
 .PHONY: test-gpu
 test-gpu: ## kernels on this machine's GPU, with the JAX of GPU_PYTHON
-	@JAX_PLATFORMS= $(GPU_PYTHON) -m pytest -m "$(GPU_TESTS)" --durations=15 tests/gpu $(ARGS)
+	@export JAX_PLATFORMS= XLA_PYTHON_CLIENT_PREALLOCATE=false; logs=$$(mktemp -d); failed=0; \
+	run() { $(GPU_PYTHON) -m pytest -m "$(GPU_TESTS)" --durations=5 "$$@" $(ARGS); }; \
+	for i in $$(seq 0 $$(($(GPU_WORKERS) - 1))); do \
+	  { run -q --part=$$i/$(GPU_WORKERS) tests/gpu > $$logs/$$i 2>&1; echo $$? > $$logs/$$i.rc; } & \
+	done; \
+	wait; \
+	for i in $$(seq 0 $$(($(GPU_WORKERS) - 1))); do \
+	  cat $$logs/$$i; [ "$$(cat $$logs/$$i.rc)" = 0 ] || failed=1; \
+	done; \
+	rm -r $$logs; \
+	run $(patsubst %,tests/gpu/test_%.py,$(GPU_ALONE)) || failed=1; \
+	exit $$failed
 
 .PHONY: lint
 lint: $(VENV)/.stamp-dev ## ruff: rules and format of imports

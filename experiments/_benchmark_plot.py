@@ -15,14 +15,15 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 COLUMNS = 3
 PARAMS = "stwo-96"
+KERNELS = "gpu/mosaic_gpu"
 
 
 def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:
     """Write the picture; False if there is nothing to draw.
 
     Rows of ``stwo-96`` with a resident trace are drawn, or, if there are none, of the parameters
-    that the file has; stages are those of the device's transcript, from a profile, or else of the
-    host's. Where several backends proved a size, the last one counts.
+    that the file has, and of one backend: kernels if there are such rows, or the last one. Stages
+    are those of the device's transcript, from a profile, or else of the host's.
     """
     chosen = [
         row
@@ -36,6 +37,9 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:
         return False
     params = PARAMS if PARAMS in names else names[-1]
     chosen = [row for row in chosen if row["params"] == params]
+    backends = [backend(row) for row in chosen]
+    drawn = KERNELS if KERNELS in backends else backends[-1]
+    chosen = [row for row in chosen if backend(row) == drawn]
     staged = {r["log_size"]: r for r in chosen if r["transcript"] == "host"}
     staged |= {r["log_size"]: r for r in chosen if r["seconds"].get("stages_from") == "profile"}
     panels = len(staged) + 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import statement
+from jaxstark import statement, transfer
 from jaxstark.air.debugger import find_violation
 from jaxstark.errors import ProvingError
 from jaxstark.key import VerifyingKey
@@ -17,13 +19,21 @@ from jaxstark.trace import ColumnTable, Trace
 
 def tables(trace: Trace) -> list[Any]:
     """The columns of every component on the device: uint32 ``[columns, 2^k]`` in row order."""
-    return [_table(trace.columns[comp.name]) for comp in trace.air.components]
+    return tables_of([trace])[0]
 
 
-def _table(columns: Any) -> Any:
-    if isinstance(columns, ColumnTable):
-        return jnp.asarray(columns.array)
-    return jnp.stack(list(columns.values()))
+def tables_of(traces: Sequence[Trace]) -> list[list[Any]]:
+    """``tables`` of several traces of one AIR, sent together."""
+    every = [trace.columns[comp.name] for trace in traces for comp in trace.air.components]
+    whole = [isinstance(columns, ColumnTable) for columns in every]
+    arrays = [[c.array] if one else list(c.values()) for c, one in zip(every, whole, strict=True)]
+    sent = iter(transfer.to_device([array for some in arrays for array in some]))
+    made = []
+    for some, one in zip(arrays, whole, strict=True):
+        there = list(islice(sent, len(some)))
+        made.append(there[0] if one else jnp.stack(there))
+    rows = iter(made)
+    return [list(islice(rows, len(trace.air.components))) for trace in traces]
 
 
 def read_by_constraints(trace: Trace) -> dict[str, np.ndarray]:

@@ -14,12 +14,14 @@ Source: protocol section 1.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
+
+from jaxstark.fields.words import apply as _apply
+from jaxstark.fields.words import is_jax as _is_jax
 
 P = 2**31 - 1
 LOG_ORDER = 31
@@ -27,7 +29,6 @@ DTYPE = np.uint32
 
 # An int, a NumPy array or a JAX array; see the module docstring.
 M31 = Any
-_HOST = (int, np.ndarray, np.generic)
 
 
 def _reduce(s: M31) -> M31:
@@ -225,34 +226,6 @@ def _concat(a: Any, b: Any) -> Any:
     return jnp.concatenate([a, b], axis=-1)
 
 
-_OPERATORS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
-    "add": (operator.add, "add"),
-    "sub": (operator.sub, "sub"),
-    "mul": (operator.mul, "mul"),
-    "and": (operator.and_, "bitwise_and"),
-    "shr": (operator.rshift, "shift_right_logical"),
-}
-
-
-def _apply(name: str, a: Any, b: Any) -> Any:
-    """One operator on words of either array kind.
-
-    JAX arrays of one shape go to ``jax.lax``: the same program as by operators, traced faster, and
-    tracing is a large part of a first proof.
-    """
-    function, primitive = _OPERATORS[name]
-    if _plain_jax(a, b) or _plain_jax(b, a):
-        from jax import lax
-
-        return getattr(lax, primitive)(a, b)
-    return function(a, b)
-
-
-def _plain_jax(a: Any, b: Any) -> bool:
-    """Whether ``a`` is a JAX array and ``b`` one of its shape or a NumPy scalar."""
-    return _is_jax(a) and (isinstance(b, np.generic) or (_is_jax(b) and a.shape == b.shape))
-
-
 def _cast(a: Any, dtype: Any) -> Any:
     if isinstance(a, np.generic):
         return dtype(a)
@@ -263,7 +236,3 @@ def _cast(a: Any, dtype: Any) -> Any:
 
 def _word(a: M31) -> Any:
     return DTYPE(a % P) if isinstance(a, int) else a
-
-
-def _is_jax(a: Any) -> bool:
-    return not isinstance(a, _HOST)

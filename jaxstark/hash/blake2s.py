@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxstark.fields.words import apply
+
 BLOCK_WORDS = 16
 BLOCK_BYTES = 64
 DIGEST_WORDS = 8
@@ -55,18 +57,18 @@ Words = tuple[Any, ...]
 
 
 def _rotate(x: Any, bits: int) -> Any:
-    return (x >> np.uint32(bits)) | (x << np.uint32(32 - bits))
+    return apply("or", apply("shr", x, np.uint32(bits)), apply("shl", x, np.uint32(32 - bits)))
 
 
 def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
-    a = a + b + x
-    d = _rotate(d ^ a, 16)
-    c = c + d
-    b = _rotate(b ^ c, 12)
-    a = a + b + y
-    d = _rotate(d ^ a, 8)
-    c = c + d
-    b = _rotate(b ^ c, 7)
+    a = apply("add", apply("add", a, b), x)
+    d = _rotate(apply("xor", d, a), 16)
+    c = apply("add", c, d)
+    b = _rotate(apply("xor", b, c), 12)
+    a = apply("add", apply("add", a, b), y)
+    d = _rotate(apply("xor", d, a), 8)
+    c = apply("add", c, d)
+    b = _rotate(apply("xor", b, c), 7)
     return a, b, c, d
 
 

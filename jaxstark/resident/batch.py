@@ -13,9 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxstark import transfer
 from jaxstark.key import VerifyingKey
 from jaxstark.proof import Proof
 from jaxstark.resident import driver, memory
+from jaxstark.resident.kernels import compile_program
 from jaxstark.resident.program import Program, Tables, abstract_tables, tables
 from jaxstark.resident.protocol import (
     Inputs,
@@ -67,7 +69,7 @@ def _start(
     program: Program, traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int
 ) -> Started:
     fixed = tables(program)
-    each = [driver.inputs_of(trace, key) for trace in traces]
+    each = driver.inputs_of_all(traces, key)
     begin = [driver.transcript_of(trace, key, "device") for trace in traces]
     like = driver.messages_like(program)
     filled = [min(i, len(traces) - 1) for i in range(batch)]
@@ -78,11 +80,9 @@ def _start(
     memory.check(program, batch)
     run = _compiled(program, batch, jax.config.jax_default_device)
     words = run(fixed, stacked, together)
-    words.copy_to_host_async()
     return Started(list(traces), shape, key, program, like, words)
 
 
-@partial(jax.jit, static_argnums=0)
 def _together(p: Program, t: Tables, inputs: Inputs, transcripts: Transcript) -> Any:
     """Messages ``[batch, words]``."""
 
@@ -104,13 +104,14 @@ def _compiled(program: Program, batch: int, device: Any) -> Any:
     rows, public = jax.tree.map(many, (list(inputs.rows), inputs.public))
     start = jax.tree.map(many, abstract_transcript(program))
     arguments = inputs._replace(rows=rows, public=public), start
-    return _together.lower(program, abstract_tables(program), *arguments).compile()
+    run = jax.jit(partial(_together, program), out_shardings=transfer.result_on_host())
+    return compile_program(run.lower(abstract_tables(program), *arguments))
 
 
 def finish(started: Started) -> list[Proof]:
     """Wait for a batch; the proofs of its traces."""
     with memory.explained(started.program, len(started.words)):
-        table = np.asarray(started.words)
+        table = transfer.to_host(started.words)
     return [
         driver.finish(
             trace, started.shape, started.key, unpack(started.like, words), "device", check=True

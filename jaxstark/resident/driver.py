@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from jaxstark import transfer
 from jaxstark.air.definition import Air
 from jaxstark.commit import Committed
 from jaxstark.implementation import Clock, provenance
-from jaxstark.inputs import bound_channel, explain, read_by_constraints
-from jaxstark.inputs import tables as device_tables
+from jaxstark.inputs import bound_channel, explain, read_by_constraints, tables_of
 from jaxstark.key import VerifyingKey
 from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.params import ProofParams
 from jaxstark.proof import Proof, StarkProof
 from jaxstark.resident import executables, memory, stages
+from jaxstark.resident.kernels import compile_program
 from jaxstark.resident.program import Program, abstract_tables, tables
 from jaxstark.resident.protocol import (
     Inputs,
@@ -95,9 +96,17 @@ def commit_fixed(
 
 def inputs_of(trace: Trace, key: VerifyingKey) -> Inputs:
     """The arrays of a trace and of its tree 0, on the device."""
-    fixed = preprocessed(trace.air, key.log_sizes, key.params.log_blowup, "mosaic_gpu")
-    public = read_by_constraints(trace)
-    return Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
+    return inputs_of_all([trace], key)[0]
+
+
+def inputs_of_all(traces: Sequence[Trace], key: VerifyingKey) -> list[Inputs]:
+    """``inputs_of`` for traces of one AIR, sent together."""
+    air, params = traces[0].air, key.params
+    fixed = preprocessed(air, key.log_sizes, params.log_blowup, "mosaic_gpu")
+    return [
+        Inputs(rows, fixed.committed, fixed.columns, read_by_constraints(trace))
+        for trace, rows in zip(traces, tables_of(traces), strict=True)
+    ]
 
 
 def transcript_of(trace: Trace, key: VerifyingKey, where: str) -> Transcript:
@@ -141,9 +150,8 @@ def _run(
     if compiled is None:
         compiled = _compiled(program, jax.config.jax_default_device)
     words = compiled.run(fixed, inputs, start)
-    words.copy_to_host_async()  # follows the program without waiting for this thread
     clock.done("proof", words)
-    return unpack(compiled.like, np.asarray(words))
+    return unpack(compiled.like, transfer.to_host(words))
 
 
 def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:
@@ -157,11 +165,12 @@ def _compiled(program: Program, device: Any) -> Compiled:
     """The program, compiled once in a process. A call of it costs less than one through jit."""
     del device
     lowered, like = _lower(program)
-    return Compiled(lowered.compile(), like)
+    return Compiled(compile_program(lowered), like)
 
 
 def _lower(program: Program) -> tuple[Any, Messages]:
-    lowered = on_device.lower(program, *_abstract(program))
+    run = jax.jit(partial(on_device, program), out_shardings=transfer.result_on_host())
+    lowered = run.lower(*_abstract(program))
     return lowered, messages_like(program)
 
 

@@ -21,6 +21,7 @@ import jax
 from jax.experimental import serialize_executable
 
 from jaxstark.proof import write_atomically
+from jaxstark.resident.kernels import compile_program
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 SUFFIX = ".jaxstark"
@@ -46,7 +47,7 @@ def load_or_compile(
         except Exception:  # noqa: BLE001 - cut short, or made by a build that the key cannot tell
             path.unlink(missing_ok=True)
     lowered, extra = lower()
-    compiled = lowered.compile()
+    compiled = compile_program(lowered)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomically(path, pickle.dumps((serialize_executable.serialize(compiled), extra)))
     path.chmod(0o600)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import jax
 
+from jaxstark import transfer
 from jaxstark.plan import Plan, plan
 from jaxstark.resident.program import Program
 
@@ -52,9 +53,7 @@ def _plan(program: Program, batch: int) -> Plan:
 
 def _free_bytes() -> int | None:
     """Bytes of the default device that JAX may still take; None if it does not tell."""
-    chosen = jax.config.jax_default_device
-    device = chosen if isinstance(chosen, jax.Device) else jax.devices()[0]
-    statistics = device.memory_stats() or {}
+    statistics = transfer.default_device().memory_stats() or {}
     if "bytes_limit" not in statistics:
         return None
     return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)

@@ -1,8 +1,43 @@
-"""GPU tests are skipped, for one reason, where JAX has no GPU that runs the kernels."""
+"""GPU tests are skipped, for one reason, where JAX has no GPU that runs the kernels.
+
+``--part=I/N`` runs the I-th of N parts, for processes side by side: most of the time is compiling.
+Tests that share what one compiles stay together; those that measure are in no part.
+"""
 
 from __future__ import annotations
 
 import pytest
+
+# Files whose tests share a compiled program, and files whose tests need the machine for themselves.
+TOGETHER = ("test_proofs.py",)
+ALONE = ("test_compile_time.py", "test_limits.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Also read where no part is asked for."""
+    parser.addoption("--part", default=None, metavar="I/N", help="one of N parts, I from 0")
+
+
+@pytest.hookimpl(trylast=True)  # after those that marks deselect
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the tests of one part."""
+    if (text := config.getoption("--part")) is None:
+        return
+    part, parts = (int(number) for number in text.split("/"))
+    if not 0 <= part < parts or parts <= len(TOGETHER):
+        raise pytest.UsageError(f"--part: expected 0 <= I < N, N > {len(TOGETHER)}, got {text}")
+    turn, kept = 0, []
+    for item in items:
+        if (name := item.path.name) in ALONE:
+            continue
+        if name in TOGETHER:
+            mine = TOGETHER.index(name)
+        else:
+            mine = len(TOGETHER) + turn % (parts - len(TOGETHER))
+            turn += 1
+        if mine == part:
+            kept.append(item)
+    items[:] = kept
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

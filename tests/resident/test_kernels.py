@@ -1,0 +1,77 @@
+"""Kernels are found in a lowered program, whatever calls them, so that they compile ahead."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+
+import jax.numpy as jnp  # noqa: E402
+
+from jaxstark.pallas import launch  # noqa: E402
+from jaxstark.resident import kernels  # noqa: E402
+
+
+def add(number: int):
+    """A kernel that adds a number to 256 words."""
+
+    def body(point, source, target):
+        del point
+        at = jax.experimental.pallas.ds(0, 256)
+        launch.store(target, launch.load(source, at) + np.uint32(number), at)
+
+    out = jax.ShapeDtypeStruct((256,), np.uint32)
+    return jax.jit(launch.launch(body, out, grid=(1,)))
+
+
+def lower(function):
+    words = jax.ShapeDtypeStruct((256,), np.uint32)
+    return jax.jit(function).trace(words).lower(lowering_platforms=("cuda",))
+
+
+@pytest.mark.floor
+def test_every_kernel_is_found_once():
+    one, two = add(1), add(2)
+
+    def program(words):
+        def body(i, w):
+            del i
+            return two(one(w))
+
+        return one(jax.lax.fori_loop(0, 3, body, one(words) + jnp.uint32(1)))
+
+    found = kernels.kernels(lower(program))
+    assert len(found) == 2
+    words = (jax.ShapeDtypeStruct((256,), np.uint32),)
+    for kernel in found:
+        assert kernel.target.startswith("mosaic_gpu")
+        assert (kernel.inputs, kernel.outputs) == (words, words)
+
+
+@pytest.mark.floor
+def test_a_kernel_alone_has_the_same_hash():
+    """That is what its compiled code is found by."""
+    (kernel,) = kernels.kernels(lower(add(3)))
+    call = jax.ffi.ffi_call(kernel.target, kernel.outputs)
+    alone = lower(lambda *arrays: call(*arrays, **kernel.attributes))
+    assert kernels.kernels(alone) == [kernel]
+
+
+def test_a_program_without_kernels_is_compiled_alone():
+    lowered = jax.jit(lambda x: x + 1).lower(jnp.zeros(3))
+    assert kernels.kernels(lowered) == []
+    np.testing.assert_array_equal(kernels.compile_program(lowered)(jnp.zeros(3)), np.ones(3))
+
+
+def test_kernels_are_compiled_before_the_program(monkeypatch):
+    order = []
+    lowered = lower(lambda words: add(1)(add(2)(words)))
+    monkeypatch.setattr(kernels, "_compile", lambda device, kernel: order.append(kernel))
+    program = SimpleNamespace(
+        compiler_ir=lowered.compiler_ir, compile=lambda: order.append("program")
+    )
+    kernels.compile_program(program)
+    assert len(order) == 3 and order[-1] == "program"

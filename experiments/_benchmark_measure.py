@@ -21,6 +21,8 @@ from jaxstark.params import PRESETS
 PARAMS = {"published": PRESETS["test"]} | {
     name: params for name, params in PRESETS.items() if name != "test"
 }
+# 98 bits by stwo's formula: what memory is measured with at a large blow-up.
+PARAMS["blowup-16"] = ProofParams(26, 4, 18, fold_step=3)
 STAGE_RUNS = 5
 # Milliseconds that a complete proof of legacy26 may take on one H200 with stwo-96, its trace
 # resident and its proof of work apart, by log size; what the sound machine may take, by log size

@@ -117,13 +117,20 @@ def _fold_and_hash(size: Size) -> Prepared:
 
 def _out_of_domain(size: Size) -> Prepared:
     k, c = size.log_size, size.columns
-    point = circle.secure_point(QM31(1, 2, 3, 4))
-    return Prepared(
-        lambda x, factors: oods_kernels.evaluate_at([x], factors, interpret=size.interpret),
-        (words(c, 1 << k), oods.point_factors((point,), k)),
-        oods.evaluate_at_factors,
-        c * (WORD << k),
-    )
+    drawn, seen = QM31(1, 2, 3, 4), (0, k)
+    factors = oods.point_factors((circle.secure_point(drawn),), k)
+
+    def run(columns: Any, drawn: Any, factors: Any) -> Any:
+        del factors
+        _, bases = oods_kernels.drawn_bases(drawn, k, (seen,), interpret=size.interpret)
+        return oods_kernels.evaluate_columns([columns], bases, seen, interpret=size.interpret)
+
+    def reference(columns: Any, drawn: Any, factors: Any) -> Any:
+        del drawn
+        return oods.evaluate_at_factors(columns, factors)[0]
+
+    inputs = words(c, 1 << k), np.array(drawn, np.uint32), factors
+    return Prepared(run, inputs, reference, c * (WORD << k))
 
 
 def _quotients(size: Size) -> Prepared:

@@ -105,7 +105,8 @@ class Bench:
 
     def __init__(self) -> None:
         self.sections = chosen("sections", SECTIONS)
-        self.log_sizes = _script.numbers("log_sizes", FLAGS.log_sizes, 6, 24)
+        most = 26 if FLAGS.columns == "example" else 24  # what a program's addresses reach
+        self.log_sizes = _script.numbers("log_sizes", FLAGS.log_sizes, 6, most)
         self.vm_log_sizes = _script.numbers("vm_log_sizes", FLAGS.vm_log_sizes, 6, 24)
         self.cold_log_sizes = _script.numbers("cold_log_sizes", FLAGS.cold_log_sizes, 6, 24)
         self.networks = chosen("networks", tuple(_benchmark_jobs.SAMPLES))

@@ -232,12 +232,10 @@ def test_trees_lower_for_cuda_in_few_launches(log_leaves):
 
 
 @pytest.mark.parametrize("log_leaves", [0, 7, 8, 15, 19])
-@pytest.mark.parametrize("config", [TreeConfig(), TreeConfig(fuse_values_log=8)])
-def test_trees_of_values_lower_for_cuda_in_few_launches(log_leaves, config):
-    text = lower(lambda x: api.commit_values(x, 2, config=config), shape(4, 4 << log_leaves))
+def test_trees_of_values_lower_for_cuda_in_few_launches(log_leaves):
+    text = lower(lambda x: api.commit_values(x, 2), shape(4, 4 << log_leaves))
     kernels = text.count("stablehlo.custom_call @mosaic_gpu")
-    apart = config != TreeConfig() and log_leaves > 9
-    assert kernels == (1 if log_leaves <= 9 else 2) + apart
+    assert kernels == (1 if log_leaves <= 9 else 2)
 
 
 def test_trees_of_columns_lower_for_cuda_with_leaves_in_the_first_launch():

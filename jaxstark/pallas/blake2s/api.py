@@ -208,18 +208,15 @@ def levels(
     if size.bit_count() != 1:
         raise ValueError(f"leaves: expected a power of two, got {size}")
     # The leaves are no result of the compiled part, which would copy them.
-    inner = _inner_levels(digests, None, config, interpret)
-    return (*inner.levels, digests)
+    return (*_inner_levels(digests, config, interpret), digests)
 
 
 @partial(jax.jit, static_argnames=("config", "interpret"))
-def _inner_levels(
-    digests: Array, digest: Array | None, config: TreeConfig, interpret: bool
-) -> Commitment:
-    """The layers above the leaves, root first, and the step of a channel."""
+def _inner_levels(digests: Array, config: TreeConfig, interpret: bool) -> tuple[Array, ...]:
+    """The layers above the leaves, root first."""
     plans = config.launches(digests.shape[1].bit_length() - 1)
-    layers, step = _upper_levels([digests], plans, digest, interpret)
-    return Commitment(tuple(layers[:0:-1]), step)
+    layers, _ = _upper_levels([digests], plans, None, interpret)
+    return tuple(layers[:0:-1])
 
 
 def _upper_levels(
@@ -270,10 +267,6 @@ def commit_and_draw(
     size = 1 << _check_groups(groups)[-1]
     if digest is not None:
         _check("digest", digest[:, None], 1, DIGEST_WORDS)
-    if size.bit_length() - 1 > config.fuse_log:
-        hashed = leaves(groups, config=leaf_config, interpret=interpret)
-        inner = _inner_levels(hashed, digest, config, interpret)
-        return Commitment((*inner.levels, hashed), inner.step)
     last = _absorb_all_but_last(groups, leaf_config, interpret)
     return _commit_columns(
         last.arrays, digest=digest, **last.options, size=size, config=config, interpret=interpret
@@ -332,10 +325,6 @@ def commit_values_and_draw(
         nodes = words.reshape(2, DIGEST_WORDS, size).transpose(1, 2, 0).reshape(DIGEST_WORDS, -1)
         above, *step = top.climb_from(nodes, digest, first_bytes=4 * len(leaf), interpret=interpret)
         return Commitment(above[::-1], None if digest is None else Step(*step))
-    if size.bit_length() - 1 > config.fuse_values_log:
-        digests = value_leaves(values, pack_log, interpret=interpret)
-        inner = _inner_levels(digests, digest, config, interpret)
-        return Commitment((*inner.levels, digests), inner.step)
     return _commit_message(message.values(values, pack_log), size, digest, config, interpret)
 
 

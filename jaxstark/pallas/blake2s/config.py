@@ -57,8 +57,6 @@ class TreeConfig(NamedTuple):
       top_log: log2 of the most nodes, at least 8, from which one block goes on to the root.
       spare_log: how much larger the top may be where that saves a launch; not if that launch
         hashes leaves, too, which takes more shared memory.
-      fuse_log: trees of at most ``2^fuse_log`` leaves hash them in their first launch.
-      fuse_values_log: the same for FRI layers, whose leaves are one block.
       rolled_log: launches from at most ``2^rolled_log`` nodes loop over the rounds of a hash.
     """
 
@@ -67,8 +65,6 @@ class TreeConfig(NamedTuple):
     blocks_log: int = 8
     top_log: int = 9
     spare_log: int = 1
-    fuse_log: int = 28
-    fuse_values_log: int = 28
     rolled_log: int = 17
 
     def launches(self, log_leaves: int, *, leaves: bool = False) -> tuple[Launch, ...]:

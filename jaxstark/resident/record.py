@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxstark import circle, merkle
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import logup_total, relation_elements
+from jaxstark.air.evaluate import logup_total, public_entries, relation_elements
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.params import ProofParams
@@ -21,10 +21,13 @@ from jaxstark.shape import ProofShape, size_groups
 def fault_of(air: Air, params: ProofParams, public_values: Any, m: Messages) -> str | None:
     """What is wrong with a proof that was made from these messages; None if nothing is."""
     if air.has_lookups:
-        elements = {}
-        for relation, pair in zip(air.relations, m.drawn, strict=True):
-            z, alpha = felts(pair.T)
-            elements[relation] = relation_elements(z, alpha, relation.arity)
+        # Only for the relations of public terms: the others' sums are the device's.
+        named = {entry.relation for entry in public_entries(air, public_values)}
+        elements = {
+            relation: relation_elements(*felts(pair.T), relation.arity)
+            for relation, pair in zip(air.relations, m.drawn, strict=True)
+            if relation in named
+        }
         if logup_total(air, public_values, elements, felts(m.claims.T)) != qm31.ZERO:
             return "the lookups do not balance"
     if m.defect.any():

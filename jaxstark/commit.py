@@ -47,6 +47,16 @@ def by_size(
 
     ``groups``: log size and columns of each result, if not those of ``size_groups(columns)``.
     """
+    pieces = pieces_by_size(tables, columns, groups)
+    return [found[0] if len(found) == 1 else jnp.concatenate(found) for found in pieces]
+
+
+def pieces_by_size(
+    tables: Sequence[Any],
+    columns: tuple[int, ...],
+    groups: Sequence[tuple[int, tuple[int, ...]]] | None = None,
+) -> list[list[Any]]:
+    """``by_size`` without putting the tables of a group together."""
     out, taken = [], dict.fromkeys(columns, 0)
     for k, members in size_groups(columns) if groups is None else groups:
         start, found = taken[k], []
@@ -57,7 +67,7 @@ def by_size(
                 whole = start <= 0 and rows <= stop
                 found.append(table if whole else table[max(start, 0) : min(stop, rows)])
             start, stop = start - rows, stop - rows
-        out.append(found[0] if len(found) == 1 else jnp.concatenate(found))
+        out.append(found)
     return out
 
 

@@ -34,8 +34,11 @@ class Hashes(Protocol):
         """Digest uint32 ``[8]`` of vectors of uint32 words, one after the other."""
         ...
 
-    def draw(self, digest: Array, n_draws: Array) -> tuple[Array, Array]:
-        """Eight uniform elements, uint32 ``[8]`` below p, and the draw counter ``[1]`` then."""
+    def draw(self, digest: Array, n_draws: Array, count: int) -> tuple[Array, Array]:
+        """``count`` draws of eight uniform elements, uint32 ``[count, 8]`` below p.
+
+        Also the draw counter ``[1]`` after them.
+        """
         ...
 
     def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
@@ -64,15 +67,17 @@ class HostHashes:
         data = b"".join(np.asarray(part).astype("<u4").tobytes() for part in parts)
         return np.frombuffer(hashlib.blake2s(data).digest(), "<u4").astype(np.uint32)
 
-    def draw(self, digest: Array, n_draws: Array) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, digest: Array, n_draws: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See ``Hashes``."""
-        felts, channel = _on_host(digest, n_draws).draw_felts(2)
-        return np.array(felts, np.uint32).reshape(-1), np.array([channel.n_draws], np.uint32)
+        felts, channel = _on_host(digest, n_draws).draw_felts(2 * count)
+        drawn = np.array(felts, np.uint32).reshape(count, 8)
+        return drawn, np.array([channel.n_draws], np.uint32)
 
     def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
         """See ``Hashes``."""
         mixed = self.hash_words([digest, *parts])
-        return mixed, *self.draw(mixed, np.zeros(1, np.uint32))
+        (drawn,), n_draws = self.draw(mixed, np.zeros(1, np.uint32), 1)
+        return mixed, drawn, n_draws
 
     def mix_and_prefix(
         self, digest: Array, parts: Sequence[Array], bits: int
@@ -143,10 +148,10 @@ class Transcript:
         digest, drawn, n_draws = step
         return made, drawn.reshape(2, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
 
-    def draw_felts(self) -> tuple[Array, Self]:
-        """Draw again."""
-        drawn, n_draws = self.hashes.draw(self.digest, self.n_draws)
-        return drawn.reshape(2, 4), replace(self, n_draws=n_draws)
+    def draw_felts(self, count: int) -> tuple[Array, Self]:
+        """Draw ``count`` times more, at least once: uint32 ``[count, 2, 4]``."""
+        drawn, n_draws = self.hashes.draw(self.digest, self.n_draws, count)
+        return drawn.reshape(count, 2, 4), replace(self, n_draws=n_draws)
 
     def mix_for_work(self, *words: Array, bits: int) -> tuple[Array, Self]:
         """Absorb words; then the digest, uint32 ``[8]``, to which grinding appends nonces."""

@@ -27,25 +27,26 @@ def bytes_of(words) -> bytes:
 def steps(transcript: Transcript):
     """Every operation once; what is drawn, and the last digest."""
     first, transcript = transcript.mix_and_draw(ROOT)
-    second, transcript = transcript.draw_felts()
+    (second, again), transcript = transcript.draw_felts(2)
     transcript = transcript.mix(FELTS.reshape(-1))
-    third, transcript = transcript.draw_felts()
+    (third,), transcript = transcript.draw_felts(1)
     prefix, transcript = transcript.mix_for_work(FELTS[0], bits=26)
     nonce = np.array([5, 1], np.uint32)
     positions = transcript.mix_and_draw_queries(nonce, log_domain=20, count=21)
-    return first, second, third, prefix, positions, transcript.digest
+    return first, second, again, third, prefix, positions, transcript.digest
 
 
 def channel_steps(channel: Blake2sChannel):
     channel = channel.mix_root(bytes_of(ROOT))
     first, channel = channel.draw_felts(2)
     second, channel = channel.draw_felts(2)
+    again, channel = channel.draw_felts(2)
     channel = channel.mix_felts([QM31(*map(int, felt)) for felt in FELTS])
     third, channel = channel.draw_felts(2)
     channel = channel.mix_felts([QM31(*map(int, FELTS[0]))])
     prefix = channel.pow_prefix(26)
     positions, _ = draw_queries(channel.mix_u64((1 << 32) + 5), 20, 21)
-    return first, second, third, prefix, positions, channel.digest
+    return first, second, again, third, prefix, positions, channel.digest
 
 
 @pytest.mark.parametrize(
@@ -54,10 +55,10 @@ def channel_steps(channel: Blake2sChannel):
 def test_every_step_is_that_of_the_channel(hashes):
     got = steps(Transcript.of(START, hashes))
     want = channel_steps(START)
-    for mine, theirs in zip(got[:3], want[:3], strict=True):
+    for mine, theirs in zip(got[:4], want[:4], strict=True):
         assert np.asarray(mine).tolist() == [list(felt) for felt in theirs]
-    assert bytes_of(got[3]) == want[3] and bytes_of(got[5]) == want[5]
-    assert np.asarray(got[4]).tolist() == want[4]
+    assert bytes_of(got[4]) == want[4] and bytes_of(got[6]) == want[6]
+    assert np.asarray(got[5]).tolist() == want[5]
 
 
 def test_a_transcript_is_a_pytree_that_keeps_its_hasher():
@@ -69,8 +70,10 @@ def test_a_transcript_is_a_pytree_that_keeps_its_hasher():
 
 def test_the_draw_counter_moves_on_and_ends_with_the_next_words():
     transcript = Transcript.of(START, HostHashes())
-    one, later = transcript.draw_felts()
-    other, latest = later.draw_felts()
-    assert latest.n_draws.tolist() == [2] and (one != other).any()
+    one, later = transcript.draw_felts(1)
+    other, latest = later.draw_felts(2)
+    assert latest.n_draws.tolist() == [3] and (one != other).any()
+    both, after = transcript.draw_felts(3)
+    assert (both == np.concatenate([one, other])).all() and after.n_draws.tolist() == [3]
     assert latest.mix(ROOT).n_draws.tolist() == [0]
     assert (latest.mix(ROOT).digest == transcript.mix(ROOT).digest).all()

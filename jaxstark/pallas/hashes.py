@@ -26,9 +26,9 @@ class DeviceHashes:
         """Digest of words."""
         return api.hash_words(tuple(parts), interpret=self.interpret)
 
-    def draw(self, digest: Array, n_draws: Array) -> tuple[Array, Array]:
-        """Elements, and the draw counter after them."""
-        return api.draw(digest, n_draws, interpret=self.interpret)
+    def draw(self, digest: Array, n_draws: Array, count: int) -> tuple[Array, Array]:
+        """Elements, and the draw counter after them, in one launch."""
+        return api.draw(digest, n_draws, count, interpret=self.interpret)
 
     def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
         """Absorb and draw in one launch."""

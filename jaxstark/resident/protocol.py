@@ -121,16 +121,19 @@ def protocol(
     relations, elements, claims = [], (), jnp.zeros((0, 4), np.uint32)
     if p.air.has_lookups:
         relations = [drawn]
-        for _ in p.air.relations[1:]:
-            more, transcript = transcript.draw_felts()
-            relations.append(more)
+        if others := len(p.air.relations) - 1:
+            more, transcript = transcript.draw_felts(others)
+            relations += list(more)
         elements = stages.relation_elements(p, relations)
-        tree, claims = stages.commit_interaction(
-            p, t, inputs.rows, inputs.fixed_rows, inputs.public, elements
+        columns, claims = stages.interaction(
+            p, inputs.rows, inputs.fixed_rows, inputs.public, elements
         )
-        trees.append(tree)
         transcript = transcript.mix(claims.reshape(-1))
-        drawn, transcript = transcript.mix_and_draw(root_of(tree))
+        tree, drawn, transcript = transcript.commit_and_draw(
+            partial(stages.commit_interaction, p, t, columns)
+        )
+        del columns  # frees them
+        trees.append(tree)
         done("commit interaction", tree)
 
     # 3. One random combination of all constraints, divided by the vanishing polynomial.

@@ -23,11 +23,11 @@ def fault_of(air: Air, params: ProofParams, public_values: Any, m: Messages) -> 
     if air.has_lookups:
         # Only for the relations of public terms: the others' sums are the device's.
         named = {entry.relation for entry in public_entries(air, public_values)}
-        elements = {
-            relation: relation_elements(*felts(pair.T), relation.arity)
-            for relation, pair in zip(air.relations, m.drawn, strict=True)
-            if relation in named
-        }
+        elements = {}
+        for relation, pair in zip(air.relations, m.drawn, strict=True):
+            if relation in named:
+                z, alpha = felts(pair.T)
+                elements[relation] = relation_elements(z, alpha, relation.arity)
         if logup_total(air, public_values, elements, felts(m.claims.T)) != qm31.ZERO:
             return "the lookups do not balance"
     if m.defect.any():

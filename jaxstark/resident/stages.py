@@ -47,10 +47,11 @@ def root_of(tree: Committed) -> Array:
 # Commitments.
 
 
-def _to_storage(p: Program, t: Tables, group: Array) -> Array:
-    if (k := log_size(group)) in t.order:
-        return commit.take_rows(group, t.order[k])
-    return fft_kernels.to_storage(group, interpret=p.interpret)
+def _to_storage(p: Program, t: Tables, pieces: Sequence[Array]) -> Array:
+    """The arrays of a size group, one after the other, in storage order."""
+    if (k := log_size(pieces[0])) in t.order:
+        return commit.take_rows(jnp.concatenate(pieces), t.order[k])
+    return fft_kernels.to_storage(pieces, interpret=p.interpret)
 
 
 def _interpolate(p: Program, t: Tables, values: Array) -> Array:
@@ -89,11 +90,13 @@ def _make(p: Program, t: Tables, groups: Sequence[Array], digest: Array | None) 
     return Made(tree, levels[0][:, 0], step)
 
 
-def _commit_rows(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
+def _commit_rows(p: Program, t: Tables, groups: Sequence[Sequence[Array]]) -> Committed:
     return _make_of_rows(p, t, groups, None).tree
 
 
-def _make_of_rows(p: Program, t: Tables, groups: Sequence[Array], digest: Array | None) -> Made:
+def _make_of_rows(
+    p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None
+) -> Made:
     return _make(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups], digest)
 
 
@@ -101,26 +104,25 @@ def _make_of_rows(p: Program, t: Tables, groups: Sequence[Array], digest: Array 
 def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
     """Tree 0 over the preprocessed columns, by size in row order."""
     tree = p.shape.columns[PREPROCESSED]
-    return _commit_rows(p, t, commit.by_size(groups, tree, p.groups[PREPROCESSED]))
+    return _commit_rows(p, t, commit.pieces_by_size(groups, tree, p.groups[PREPROCESSED]))
 
 
 @stage
 def commit_trace(p: Program, t: Tables, rows: Sequence[Array], digest: Array | None = None) -> Made:
     """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
-    groups = commit.by_size(rows, p.shape.columns[TRACE], p.groups[TRACE])
+    groups = commit.pieces_by_size(rows, p.shape.columns[TRACE], p.groups[TRACE])
     return _make_of_rows(p, t, groups, digest)
 
 
 @stage
-def commit_interaction(
+def interaction(
     p: Program,
-    t: Tables,
     rows: Sequence[Array],
     fixed: dict[str, Array],
     public: dict[str, Array],
     elements: Sequence[Array],
-) -> tuple[Committed, Array]:
-    """Tree 2 over the LogUp columns, and the claimed sums uint32 ``[n, 4]``.
+) -> tuple[tuple[Array, ...], Array]:
+    """The LogUp columns of components that have some, and the claimed sums uint32 ``[n, 4]``.
 
     ``fixed``: preprocessed columns by name, in row order; ``elements``: per relation
     ``[1 + arity, 4]``.
@@ -130,32 +132,40 @@ def commit_interaction(
         if not p.air.info.components[index].n_entries:
             continue
         size = rows[index].shape[1]
-        read = jnp.zeros((0, size), np.uint32)
-        if comp.preprocessed_names:
-            read = jnp.stack([fixed[name] for name in comp.preprocessed_names])
-        arguments = (p.air, index, rows[index], read, public, elements)
+        read = tuple(fixed[name] for name in comp.preprocessed_names)
+        arguments = (p.air, index, rows[index])
         if constraints.fits(size):
-            table, claimed = constraints.interaction(*arguments, interpret=p.interpret)
+            table, claimed = constraints.interaction(
+                *arguments, read, public, elements, interpret=p.interpret
+            )
         else:
-            table, claimed = interaction_columns(*arguments)
+            whole = jnp.stack(read) if read else jnp.zeros((0, size), np.uint32)
+            table, claimed = interaction_columns(*arguments, whole, public, elements)
         columns.append(table)
         claims.append(claimed)
-    groups = commit.by_size(columns, p.shape.columns[INTERACTION], p.groups[INTERACTION])
-    return _commit_rows(p, t, groups), jnp.stack(claims)
+    return tuple(columns), jnp.stack(claims)
 
 
+@stage
+def commit_interaction(
+    p: Program, t: Tables, columns: Sequence[Array], digest: Array | None = None
+) -> Made:
+    """Tree 2 over the LogUp columns."""
+    tree = p.shape.columns[INTERACTION]
+    groups = commit.pieces_by_size(columns, tree, p.groups[INTERACTION])
+    return _make_of_rows(p, t, groups, digest)
+
+
+@stage
 def relation_elements(p: Program, drawn: Sequence[Array]) -> tuple[Array, ...]:
     """Per relation ``[z, 1, alpha, ..]``, uint32 ``[1 + arity, 4]``, of its draws ``[2, 4]``."""
+    arities = [relation.arity for relation in p.air.relations]
+    pairs = jnp.stack(drawn)
+    # Under XLA and for all relations at once, as in ``commit_composition``.
+    powers = jax.vmap(partial(powers_traced, count=max(arities)))(pairs[:, 1])
     return tuple(
-        _elements(p, relation.arity, pair)
-        for relation, pair in zip(p.air.relations, drawn, strict=True)
+        jnp.concatenate([pairs[i, :1], powers[i, :arity]]) for i, arity in enumerate(arities)
     )
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _elements(p: Program, arity: int, pair: Array) -> Array:
-    powers = oods_kernels.powers(pair[1], arity, interpret=p.interpret)
-    return jnp.concatenate([pair[:1], powers])
 
 
 # Composition.
@@ -230,11 +240,6 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
     Returns them with the multiples of the point, uint32 ``[L, 2, 4]``.
     """
     del t
-    largest, basis = p.log_size, None
-    if oods_kernels.fits(largest):
-        multiples, basis = oods_kernels.drawn_basis(drawn, largest, interpret=p.interpret)
-    else:
-        multiples = oods_kernels.drawn_multiples(drawn, largest, interpret=p.interpret)
     # Columns of one size share their basis and a launch, and are seen one row back where the mask
     # says so.
     shape = p.shape
@@ -248,18 +253,24 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
                 if rows:
                     together.setdefault((which, k), []).append((polys, rows))
                     columns.setdefault((which, k), []).extend((index, members[r]) for r in rows)
+    multiples, bases = oods_kernels.drawn_bases(
+        drawn,
+        p.log_size,
+        tuple(of for of in together if oods_kernels.fits(of[1])),
+        interpret=p.interpret,
+    )
     values, places, total = [], {}, 0
     for (which, k), groups in together.items():
         arrays, rows = zip(*groups, strict=True)
-        factors = oods_kernels.column_factors(multiples[which : which + 1], k)
-        if basis is not None and (which, k) == (0, largest):
-            value = oods_kernels.evaluate_with(arrays, basis, rows=rows, interpret=p.interpret)
-        elif oods_kernels.fits(k):
-            value = oods_kernels.evaluate_at(arrays, factors, rows=rows, interpret=p.interpret)
+        if oods_kernels.fits(k):
+            value = oods_kernels.evaluate_columns(
+                arrays, bases, (which, k), rows=rows, interpret=p.interpret
+            )
         else:
             picked = [polys[np.array(some)] for polys, some in groups]
-            value = oods.evaluate_at_factors(jnp.concatenate(picked), factors)
-        values.append(value[0].T)
+            factors = oods_kernels.column_factors(multiples[which : which + 1], k)
+            value = oods.evaluate_at_factors(jnp.concatenate(picked), factors)[0]
+        values.append(value.T)
         for index, column in columns[which, k]:
             places[index, column, which] = total
             total += 1

@@ -21,7 +21,7 @@ PROOF = [
     ("constraints_quotient_mosaic_gpu_kernel", "commit composition"),
     ("constraints_quotient_mosaic_gpu_kernel", "commit composition"),
     ("blake2s_Tree_mosaic_gpu_kernel", "commit composition"),
-    ("oods_drawn_basis_mosaic_gpu_kernel", "evaluate out of domain"),
+    ("oods_drawn_bases_mosaic_gpu_kernel", "evaluate out of domain"),
     ("constraints_run_mosaic_gpu_kernel", "evaluate out of domain"),
     ("channel_step_mosaic_gpu_kernel", "evaluate out of domain"),
     ("deep_launch_mosaic_gpu_kernel", "DEEP quotients"),

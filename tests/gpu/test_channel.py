@@ -47,7 +47,7 @@ def test_t31_every_step_is_that_of_the_host():
         rng = np.random.default_rng(5)
         for count in (8, 4, 136, 2000):
             drawn, transcript = transcript.mix_and_draw(rng.integers(0, P, count, np.uint32))
-            more, transcript = transcript.draw_felts()
+            more, transcript = transcript.draw_felts(3)
             out += [drawn, more, transcript.digest, transcript.n_draws]
         prefix, transcript = transcript.mix_for_work(drawn.reshape(-1), bits=26)
         out.append(prefix)

@@ -22,13 +22,11 @@ from jaxstark.pallas.fft import api as fft  # noqa: E402
 from jaxstark.pallas.fri import api as fri  # noqa: E402
 from jaxstark.pallas.grind import api as grind  # noqa: E402
 from jaxstark.pallas.oods import api as oods  # noqa: E402
-from jaxstark.vm.air import template  # noqa: E402
+from tests.resident.test_program import VM, VM_SIZES  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 MAX_SECONDS = 5.0
 L, C = 20, 26
-VM = template(15)
-VM_SIZES = (20, 20, 12, 16, 16, 16, 16, 8, 8)
 NAMES = [c.name for c in VM.components]
 PLAN = deep.make_plan(
     ((), (L,) * C, (L,) * 8), ((), ((0,),) * C, ((0,),) * 8), log_size=L, log_blowup=1
@@ -77,6 +75,12 @@ def deep_quotients():
     return partial(deep_kernels.quotients_from, PLAN), (evaluations, data, rows, rows)
 
 
+def evaluation():
+    bases = jax.eval_shape(lambda t: oods.drawn_bases(t, L, SEEN)[1], shape(4))
+    return lambda x, y, b: oods.evaluate_columns([x, y], b, (0, L)), (WIDE, shape(8, 1 << L), bases)
+
+
+SEEN = tuple((which, k) for k in (8, 12, 16, L) for which in (0, 1))
 WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
 KERNELS = {
     "to_storage": (fft.to_storage, (WIDE,)),
@@ -94,7 +98,7 @@ KERNELS = {
     "value_leaves": (lambda x: blake2s.value_leaves(x, 2), (LAYER,)),
     "commit_values 2^13": (lambda x: blake2s.commit_values(x, 2), (shape(4, 1 << 13),)),
     "hash_words": (channel.hash_words, (shape(144),)),
-    "draw": (channel.draw, (shape(8), shape(1))),
+    "draw": (lambda d, n: channel.draw(d, n, 6), (shape(8), shape(1))),
     "mix_and_draw": (channel.mix_and_draw, (shape(8), shape(136))),
     "mix_and_prefix": (lambda d, w: channel.mix_and_prefix(d, w, 26), (shape(8), shape(4))),
     "mix_and_draw_blocks": (
@@ -110,12 +114,8 @@ KERNELS = {
     },
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
-    "drawn_basis": (lambda t: oods.drawn_basis(t, L), (shape(4),)),
-    "powers": (lambda x: oods.powers(x, 500), (shape(4),)),
-    "evaluate_at": (
-        lambda x, y, f: oods.evaluate_at([x, y], f),
-        (WIDE, shape(8, 1 << L), shape(1, L, 4)),
-    ),
+    "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),
+    "evaluate out of domain": evaluation(),
     "DEEP coefficients": (
         partial(deep_kernels.coefficients, PLAN),
         (shape(C + 8, 4), shape(2, 4), shape(4)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import product
 
 import numpy as np
@@ -11,8 +10,7 @@ import pytest
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 
-from jaxstark import circle, deep, fft_reference, fri, merkle, oods  # noqa: E402
-from jaxstark.fields import qm31  # noqa: E402
+from jaxstark import circle, deep, fft_reference, fri, merkle  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.fields.qm31 import QM31  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
@@ -113,32 +111,30 @@ def test_t32_values_out_of_domain(log_size, log_blowup):
     rng = np.random.default_rng((log_size, log_blowup))
     drawn = felt(rng)
     point = circle.secure_point(drawn)
-    multiples = np.asarray(oods_kernels.drawn_multiples(jnp.asarray(array(drawn)), log_size))
+    seen = tuple((0, k) for k in range(7, log_size + 1))
+    multiples, bases = oods_kernels.drawn_bases(jnp.asarray(array(drawn)), log_size, seen)
     back = circle.secure_add(point, circle.point(-circle.subgroup_generator(log_size)))
-    for row, start in zip(multiples, (point, back), strict=True):
+    for row, start in zip(np.asarray(multiples), (point, back), strict=True):
         want = [circle.secure_double(start, i) for i in range(log_size)]
         assert_equal(row, array(want))
-    for count in (1, log_size, 130):
-        powers = oods_kernels.powers(jnp.asarray(array(drawn)), count)
-        assert_equal(powers, array(qm31.powers(drawn, count)))
-    if not oods_kernels.fits(log_size):
-        return
-    coefficients = words(rng, 5, 1 << log_size)
-    factors = oods.point_factors((point,), log_size)
-    evaluate = partial(oods_kernels.evaluate_at, rows=((1, 2, 4), (0, 1)))
-    groups = [jnp.asarray(coefficients), jnp.asarray(coefficients[::-1])]
-    got = evaluate(groups, jnp.asarray(factors))
-    chosen = coefficients[[1, 2, 4, 4, 3]] % np.uint32(P)
-    assert_equal(got[0], fft_reference.evaluate_at(chosen, point))
+    for which, k in seen:
+        coefficients = words(rng, 5, 1 << k)
+        groups = [jnp.asarray(coefficients), jnp.asarray(coefficients[::-1])]
+        got = oods_kernels.evaluate_columns(groups, bases, (which, k), rows=((1, 2, 4), (0, 1)))
+        chosen = coefficients[[1, 2, 4, 4, 3]] % np.uint32(P)
+        at = circle.secure_double(point, log_size - k)
+        assert_equal(got, fft_reference.evaluate_at(chosen, at))
 
 
 @pytest.mark.parametrize(("count", "log_size"), [(26, 16), (4, 20)])
 def test_t32_values_of_large_columns(count, log_size):
     """Several blocks share a column."""
     rng = np.random.default_rng(log_size)
-    coefficients, point = words(rng, count, 1 << log_size), circle.secure_point(felt(rng))
-    factors = oods.point_factors((point,), log_size)
-    got = oods_kernels.evaluate_at([jnp.asarray(coefficients)], jnp.asarray(factors))
+    coefficients, drawn, seen = words(rng, count, 1 << log_size), felt(rng), (1, log_size)
+    _, bases = oods_kernels.drawn_bases(jnp.asarray(array(drawn)), log_size, (seen,))
+    got = oods_kernels.evaluate_columns([jnp.asarray(coefficients)], bases, seen)
+    before = circle.point(-circle.subgroup_generator(log_size))
+    point = circle.secure_add(circle.secure_point(drawn), before)
     chosen = [0, count // 2, count - 1]
     want = fft_reference.evaluate_at(coefficients[chosen] % np.uint32(P), point)
-    assert_equal(got[0][:, np.array(chosen)], want)
+    assert_equal(got[:, np.array(chosen)], want)

@@ -50,15 +50,25 @@ def test_hash_of_several_arrays_is_a_mix():
     assert got.tolist() == words_of(host(digest).mix_u32s(words.tolist()).digest)
 
 
-def test_draw_is_the_channel_of_the_host():
+@pytest.mark.parametrize(("start", "draws"), [(np.uint32(0), 1), (np.array([7], np.uint32), 3)])
+def test_draws_are_the_channel_of_the_host(start, draws):
     """The counter goes in and out as a scalar or as a vector of one word."""
-    for seed, count in ((0, np.uint32(0)), (1, np.array([7], np.uint32))):
-        digest = random(8, seed)
-        words, after = api.draw(digest, count, interpret=True)
-        want, channel = host(digest, int(count.reshape(()))).draw_felts(2)
-        assert np.asarray(words).tolist() == [*want[0], *want[1]]
-        assert after.shape == count.shape
-        assert int(np.asarray(after).reshape(())) == channel.n_draws
+    digest = random(8, draws)
+    words, after = api.draw(digest, start, draws, interpret=True)
+    want, channel = host(digest, int(start.reshape(()))).draw_felts(2 * draws)
+    assert np.asarray(words).tolist() == np.array(want).reshape(draws, 8).tolist()
+    assert after.shape == start.shape
+    assert int(np.asarray(after).reshape(())) == channel.n_draws
+
+
+def test_draws_of_a_batch_are_those_of_each():
+    digests = np.stack([random(8, seed) for seed in range(3)])
+    run = jax.vmap(lambda d, n: api.draw(d, n, 2, interpret=True))
+    words, after = run(digests, np.arange(3, dtype=np.uint32))
+    for i, digest in enumerate(digests):
+        want, channel = host(digest, i).draw_felts(4)
+        assert np.asarray(words[i]).tolist() == np.array(want).reshape(2, 8).tolist()
+        assert int(after[i]) == channel.n_draws
 
 
 def test_draws_with_too_large_words_are_repeated(monkeypatch):
@@ -66,17 +76,19 @@ def test_draws_with_too_large_words_are_repeated(monkeypatch):
     bound = 7 << 29
     monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", bound)
     digest = random(8, 5)
-    run = jax.jit(lambda d, n: mosaic_gpu.draw(d, n, interpret=True))
+    run = jax.jit(lambda d, n: mosaic_gpu.draw(d, n, 3, interpret=True))
     repeats = 0
     for start in range(4):
         words, after = run(digest, np.array([start], np.uint32))
-        want, channel = host(digest, start).draw_u32s()
-        while max(want) >= bound:
-            repeats += 1
+        channel = host(digest, start)
+        for row in np.asarray(words).reshape(3, 8):
             want, channel = channel.draw_u32s()
-        assert np.asarray(words).tolist() == [w % P for w in want]
+            while max(want) >= bound:
+                repeats += 1
+                want, channel = channel.draw_u32s()
+            assert row.tolist() == [w % P for w in want]
         assert int(after[0]) == channel.n_draws
-    assert repeats > 2
+    assert repeats > 4
 
 
 def test_draws_at_once_are_successive_draws():
@@ -115,7 +127,8 @@ def test_every_step_is_one_launch():
     forms = [
         lower(lambda w: api.hash_words(w, 38), shape(10)),
         lower(lambda d, w: api.hash_words((d, w)), digest, shape(600)),
-        lower(api.draw, digest, counter),
+        lower(lambda d, n: api.draw(d, n, 1), digest, counter),
+        lower(lambda d, n: api.draw(d, n, 6), digest, counter),
         lower(lambda d, w: api.mix_and_draw_blocks(d, w, 10), digest, shape(2)),
         lower(lambda d, w: api.mix_and_draw_blocks(d, w, 1000), digest, shape(2)),
         lower(lambda d, w: api.mix_and_prefix(d, w, 26), digest, shape(4)),
@@ -162,9 +175,10 @@ def test_a_message_too_long_for_shared_memory(draws, monkeypatch):
         (lambda: api.hash_words(()), "words: expected no empty array"),
         (lambda: api.hash_words(random(8).reshape(2, 4)), "words: expected uint32"),
         (lambda: api.hash_words(random(8).astype(np.int32)), "words: expected uint32"),
-        (lambda: api.draw(random(7), np.uint32(0)), "digest: expected uint32"),
-        (lambda: api.draw(random(8), np.int32(0)), "n_draws: expected uint32"),
-        (lambda: api.draw(random(8), random(2)), "n_draws: expected uint32"),
+        (lambda: api.draw(random(7), np.uint32(0), 1), "digest: expected uint32"),
+        (lambda: api.draw(random(8), np.int32(0), 1), "n_draws: expected uint32"),
+        (lambda: api.draw(random(8), random(2), 1), "n_draws: expected uint32"),
+        (lambda: api.draw(random(8), np.uint32(0), 0), "count: expected at least 1, got 0"),
         (lambda: api.mix_and_draw_blocks(random(8), random(2), 0), "count: expected at least 1"),
         (lambda: api.mix_and_draw_blocks(random(8), random(9), 1), "words: expected at most 8"),
         (lambda: api.mix_and_draw(random(9), random(9)), "digest: expected uint32"),

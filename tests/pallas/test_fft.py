@@ -9,7 +9,7 @@ jax = pytest.importorskip("jax")
 
 from jaxstark import circle, fft_reference, twiddles  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
-from jaxstark.pallas.fft import api, mosaic_gpu, storage, tile_views  # noqa: E402
+from jaxstark.pallas.fft import api, mosaic_gpu, tile_views  # noqa: E402
 from jaxstark.pallas.fft.config import TILE_LOG, FftConfig, StorageConfig  # noqa: E402
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
 from jaxstark.pallas.launch import LANES  # noqa: E402
@@ -113,6 +113,22 @@ def test_storage_order_equals_the_table(count, log_size, config):
     assert np.array_equal(np.asarray(got), rows[:, circle.slot_to_row(log_size)])
 
 
+@pytest.mark.parametrize(
+    "counts", [(5, 4), (4, 1), (1, 6), (1, 1), (1, 1, 1, 5), (5, 2, 1, 9)], ids=str
+)
+def test_several_arrays_are_put_together_in_storage_order(counts):
+    """Also those that do not fill a block, at either end and between others."""
+    rows = [columns(count, 11, seed) for seed, count in enumerate(counts)]
+    got = api.to_storage(rows, interpret=True)
+    want = np.concatenate(rows)[:, circle.slot_to_row(11)]
+    assert got.shape == want.shape and np.array_equal(np.asarray(got), want)
+
+
+def test_several_arrays_lower_for_cuda_as_one_launch():
+    arrays = [shape(count, 1 << 20) for count in (46, 1, 7)]
+    assert kernels(lambda *x: api.to_storage(x), *arrays) == 1
+
+
 # Order in shared memory, which the interpreter does not check within a block.
 
 
@@ -138,7 +154,8 @@ def accesses(jaxpr):
     [
         (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=False), 4),
         (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=True), 4),
-        (lambda x, t: storage.to_storage(x, config=StorageConfig(8)), 64),
+        (lambda x, t: api.to_storage(x, config=StorageConfig(8)), 64),
+        (lambda x, t: api.to_storage([x, x], config=StorageConfig(8)), 64),
     ],
 )
 def test_a_barrier_separates_reads_and_writes_of_a_memory(run, count):
@@ -226,6 +243,10 @@ def test_sizes_outside_fits_are_refused():
         api.evaluate(columns(1, 6), 8, twiddles.forward_table(8))
     with pytest.raises(ValueError, match="log size of columns: expected 11..29, got 10"):
         api.to_storage(columns(1, 10))
+    with pytest.raises(
+        ValueError, match=r"rows: expected columns of one size, got 2\^11 and 2\^12"
+    ):
+        api.to_storage([columns(4, 11), columns(4, 12)])
 
 
 def test_misuse_is_refused():

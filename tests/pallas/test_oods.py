@@ -18,7 +18,6 @@ pytestmark = pytest.mark.floor
 
 FELT = QM31(123456789, P - 1, 7, 1 << 30)
 POINT = circle.secure_point(FELT)
-OTHER = circle.secure_point(QM31(0, 0, 1, P - 2))
 
 
 def columns(count: int, log_size: int) -> np.ndarray:
@@ -44,133 +43,155 @@ def lower(function, *shapes) -> str:
 # Values.
 
 
+def factors_of(seen: api.Seen, log_size: int) -> np.ndarray:
+    """The basis factors of columns that are seen at a point of the largest size."""
+    which, k = seen
+    return oods.lifted_factors((POINT, back(log_size))[which], log_size)[k]
+
+
+def back(log_size: int) -> circle.SecurePoint:
+    """The point of the row before."""
+    return circle.secure_add(POINT, circle.point(-circle.subgroup_generator(log_size)))
+
+
+def bases(log_size: int, seen: tuple[api.Seen, ...], config=EvaluateConfig()):  # noqa: B008
+    return api.drawn_bases(array(FELT), log_size, seen, config=config, interpret=True)[1]
+
+
 @pytest.mark.parametrize(
-    ("log_size", "points", "config"),
+    ("log_size", "config"),
     [
-        (7, (POINT,), EvaluateConfig()),
-        (8, (POINT, OTHER), EvaluateConfig()),
+        (7, EvaluateConfig()),
         # Four words a thread; chunks of several passes.
-        (12, (POINT,), EvaluateConfig(min_blocks=1)),
+        (12, EvaluateConfig(min_blocks=1)),
         # Arrays that share a weight; several chunks.
-        (12, (POINT,), EvaluateConfig(words_log=1, vectors_log=1, max_chunk_log=2)),
-        (11, (POINT, OTHER), EvaluateConfig(words_log=0, vectors_log=1, min_blocks=1)),
+        (12, EvaluateConfig(words_log=1, vectors_log=1, max_chunk_log=2)),
+        (11, EvaluateConfig(words_log=0, vectors_log=1, min_blocks=1)),
     ],
 )
-def test_t33_values_are_those_of_the_reference(log_size, points, config):
-    coefficients = columns(2, log_size)
-    factors = oods.point_factors(points, log_size)
-    got = api.evaluate_at([coefficients], factors, config=config, interpret=True)
-    want = np.asarray(oods.evaluate_at_factors(coefficients, factors))
+def test_t33_values_are_those_of_the_reference(log_size, config):
+    seen, coefficients = (0, log_size), columns(2, log_size)
+    got = api.evaluate_columns(
+        [coefficients], bases(log_size, (seen,), config), seen, interpret=True
+    )
+    want = np.asarray(oods.evaluate_columns(coefficients, POINT))
     assert np.array_equal(np.asarray(got), want)
 
 
+def test_columns_of_every_size_at_both_points_from_one_launch():
+    """As many high parts as low ones, or so few that they are filled up; the largest are last."""
+    seen = ((1, 9), (0, 7), (1, 12), (0, 8), (0, 11), (1, 7), (0, 12))
+    made = bases(12, seen)
+    for one in seen:
+        coefficients = columns(2, one[1])
+        got = api.evaluate_columns([coefficients], made, one, interpret=True)
+        want = np.asarray(oods.evaluate_at_factors(coefficients, factors_of(one, 12)))[0]
+        assert np.array_equal(np.asarray(got), want)
+
+
+@pytest.mark.parametrize("log_size", [7, 12])
+def test_a_basis_has_the_products_of_the_factors(log_size):
+    for seen in ((0, log_size), (1, 7)):
+        made = bases(log_size, ((1, log_size), seen))
+        start, low_log = made.start(seen), made.config.low_log(seen[1])
+        table = np.asarray(made.table)[:, start:] % np.uint32(P)
+        factors = [QM31(*map(int, f)) for f in factors_of(seen, log_size)[0]]
+        for parts, first in ((factors[:low_log], 0), (factors[low_log:], 1 << low_log)):
+            last = (1 << len(parts)) - 1
+            for index in {0, min(1, last), last // 3, last}:
+                want = qm31.ONE
+                for bit, factor in enumerate(parts):
+                    want = qm31.mul(want, factor) if index >> bit & 1 else want
+                assert table[:, first + index].tolist() == list(want)
+
+
 def test_rows_are_chosen_without_and_with_a_copy():
-    coefficients, factors = columns(4, 8), oods.point_factors((POINT,), 8)
-    want = np.asarray(oods.evaluate_at_factors(coefficients, factors))
+    coefficients, made = columns(4, 8), bases(8, ((0, 8),))
+    want = np.asarray(oods.evaluate_columns(coefficients, POINT))
     for rows in ((2, 3), (0, 3)):
-        got = api.evaluate_at([coefficients], factors, rows=(rows,), interpret=True)
-        assert np.array_equal(np.asarray(got), want[:, :, list(rows)])
+        got = api.evaluate_columns([coefficients], made, (0, 8), rows=(rows,), interpret=True)
+        assert np.array_equal(np.asarray(got), want[:, list(rows)])
 
 
 def test_groups_of_one_size_share_a_launch():
     """Every column from the array that it lies in; of one array no column at all."""
-    factors = oods.point_factors((POINT,), 9)
+    made = bases(9, ((0, 9),))
     groups = [columns(3, 9), columns(2, 9)[::-1], columns(2, 9) ^ np.uint32(1)]
     rows = ((0, 2), (), (1,))
-    got = api.evaluate_at(groups, factors, rows=rows, interpret=True)
+    got = api.evaluate_columns(groups, made, (0, 9), rows=rows, interpret=True)
     chosen = np.concatenate([group[list(some)] for group, some in zip(groups, rows, strict=True)])
-    assert np.array_equal(np.asarray(got), np.asarray(oods.evaluate_at_factors(chosen, factors)))
-    got = api.evaluate_at(groups, factors, interpret=True)
+    assert np.array_equal(np.asarray(got), np.asarray(oods.evaluate_columns(chosen, POINT)))
+    got = api.evaluate_columns(groups, made, (0, 9), interpret=True)
     whole = np.concatenate(groups)
-    assert np.array_equal(np.asarray(got), np.asarray(oods.evaluate_at_factors(whole, factors)))
+    assert np.array_equal(np.asarray(got), np.asarray(oods.evaluate_columns(whole, POINT)))
 
 
 def test_multiples_give_the_factors_of_every_column_size():
     log_size = 9
-    got = api.multiples(array([POINT, OTHER]), log_size, interpret=True)
-    for row, point in zip(np.asarray(got), (POINT, OTHER), strict=True):
+    got, _ = api.drawn_bases(array(FELT), log_size, interpret=True)
+    points = POINT, back(log_size)
+    for which, (row, point) in enumerate(zip(np.asarray(got), points, strict=True)):
         for k in range(log_size):
             assert np.array_equal(row[k], array(circle.secure_double(point, k)))
-    want = oods.lifted_factors(POINT, log_size)
-    for k in range(1, log_size + 1):
-        factors = np.asarray(api.column_factors(got, k))
-        assert np.array_equal(factors[:1], want[k])
+        for k in range(1, log_size + 1):
+            factors = np.asarray(api.column_factors(got[which : which + 1], k))
+            assert np.array_equal(factors, factors_of((which, k), log_size))
 
 
-@pytest.mark.parametrize("log_size", [20])
-def test_multiples_of_a_drawn_point_and_of_the_row_before(log_size):
-    got = np.asarray(api.drawn_multiples(array(FELT), log_size, interpret=True))
-    back = circle.point(-circle.subgroup_generator(log_size))
-    assert got.shape == (2, log_size, 2, 4)
-    for row, point in zip(got, (POINT, circle.secure_add(POINT, back)), strict=True):
+@pytest.mark.parametrize(("log_size", "seen"), [(20, ()), (7, ((0, 7),))])
+def test_multiples_of_a_drawn_point_and_of_the_row_before(log_size, seen):
+    got, made = api.drawn_bases(array(FELT), log_size, seen, interpret=True)
+    assert got.shape == (2, log_size, 2, 4) and made.table.shape == (4, 256 * len(seen))
+    for row, point in zip(np.asarray(got), (POINT, back(log_size)), strict=True):
         assert np.array_equal(row[0], array(point))
         assert np.array_equal(row[-1], array(circle.secure_double(point, log_size - 1)))
-
-
-@pytest.mark.parametrize("log_size", [7, 12])
-def test_multiples_and_basis_of_a_drawn_point_in_one_launch(log_size):
-    """More high parts than low ones, or so few that they are filled up."""
-    felt = array(FELT)
-    multiples, got = api.drawn_basis(felt, log_size, interpret=True)
-    assert np.array_equal(multiples, api.drawn_multiples(felt, log_size, interpret=True))
-    low_log = EvaluateConfig().low_log(log_size, 1)
-    factors = api.column_factors(multiples[:1], log_size)
-    want = api.basis(factors, low_log=low_log, interpret=True)
-    highs = 1 << (log_size - low_log)
-    assert np.array_equal(got.low, want.low)
-    assert got.high.shape == want.high.shape
-    assert np.array_equal(got.high[..., :highs], want.high[..., :highs])
-    coefficients = columns(2, log_size)
-    values = api.evaluate_with([coefficients], got, interpret=True)
-    assert np.array_equal(values, np.asarray(oods.evaluate_at_factors(coefficients, factors)))
-
-
-@pytest.mark.parametrize("count", [1, 2, 129])
-def test_powers(count):
-    got = np.asarray(api.powers(array(POINT.x), count, interpret=True))
-    assert np.array_equal(got, array(qm31.powers(POINT.x, count)))
 
 
 # Lowering for CUDA, which refuses forms that the interpreter takes.
 
 
-@pytest.mark.parametrize(
-    ("count", "log_size", "n_points"), [(26, 20, 1), (26, 20, 2), (52, 26, 1), (8, 7, 1), (3, 9, 4)]
-)
-def test_evaluation_lowers_for_cuda(count, log_size, n_points):
-    factors = shape(n_points, log_size, 4)
+def lower_evaluation(counts, log_size, config=EvaluateConfig()) -> str:  # noqa: B008
+    seen, words = (0, log_size), sum(config.products(log_size))
+
+    def run(table, *groups):
+        return api.evaluate_columns(groups, api.Bases(table, (seen,), config), seen)
+
+    return lower(run, shape(4, words), *(shape(n, 1 << log_size) for n in counts))
+
+
+@pytest.mark.parametrize(("count", "log_size"), [(26, 20), (52, 26), (8, 7), (3, 9)])
+def test_evaluation_lowers_for_cuda(count, log_size):
     for others in ([], [8], [8, 4]):
-        groups = [shape(n, 1 << log_size) for n in (count, *others)]
-        text = lower(lambda f, *g: api.evaluate_at(g, f), factors, *groups)
-    assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
+        text = lower_evaluation([count, *others], log_size)
+        assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
 @pytest.mark.parametrize("config", [EvaluateConfig(0, 2), EvaluateConfig(1, 1), EvaluateConfig(0)])
 def test_other_sizes_lower_for_cuda(config):
-    text = lower(
-        lambda c, f: api.evaluate_at([c], f, config=config), shape(26, 1 << 20), shape(1, 20, 4)
-    )
-    assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
+    text = lower_evaluation([26], 20, config)
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
-def test_points_and_powers_lower_for_cuda():
-    for text in (
-        lower(lambda p: api.multiples(p, 20), shape(2, 2, 4)),
-        lower(lambda t: api.drawn_multiples(t, 26), shape(4)),
-        lower(lambda t: api.drawn_basis(t, 26), shape(4)),
-        lower(lambda t: api.drawn_basis(t, 7), shape(4)),
-        lower(lambda x: api.powers(x, 500), shape(4)),
-    ):
-        assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
+@pytest.mark.parametrize(
+    ("log_size", "seen"),
+    [
+        (3, ()),
+        (7, ((0, 7),)),
+        (26, ((0, 26),)),
+        (20, tuple((which, k) for k in (7, 8, 12, 20) for which in (0, 1))),
+    ],
+)
+def test_points_and_bases_lower_for_cuda_as_one_launch(log_size, seen):
+    text = lower(lambda t: api.drawn_bases(t, log_size, seen), shape(4))
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
 @pytest.mark.parametrize("log_size", range(7, 28))
-@pytest.mark.parametrize("n_points", [1, 2, 3])
-def test_tiles_cover_a_column(log_size, n_points):
+def test_tiles_cover_a_column(log_size):
     for config in (EvaluateConfig(), EvaluateConfig(0, 2), EvaluateConfig(1, 1)):
         for count in (1, 26, 1000):
-            tile = config.tile(count, log_size, n_points)
-            assert tile.low == 1 << config.low_log(log_size, n_points)
+            tile = config.tile(count, log_size)
+            assert tile.low == 1 << config.low_log(log_size) == config.products(log_size)[0]
             assert tile.low * tile.chunk * tile.chunks == 1 << log_size
             assert tile.chunk % tile.unroll == 0
 
@@ -180,31 +201,27 @@ def test_tiles_cover_a_column(log_size, n_points):
 
 def test_misuse_is_refused():
     assert api.fits(7) and not api.fits(6)
-    factors = oods.point_factors((POINT,), 7)
-    with pytest.raises(ValueError, match="coefficients: expected 2\\^k of them for k factors"):
-        api.evaluate_at([columns(2, 8)], factors)
-    with pytest.raises(ValueError, match="for k factors, k >= 7, got 64 for 6"):
-        api.evaluate_at([columns(2, 6)], factors[:, :6])
+    seen = (0, 7)
+    made = api.Bases(np.zeros((4, 256), np.uint32), (seen,), EvaluateConfig())
+    with pytest.raises(ValueError, match="coefficients: expected uint32 \\[any, 128\\], got .*256"):
+        api.evaluate_columns([columns(2, 8)], made, seen)
     with pytest.raises(ValueError, match="coefficients: expected uint32 .* got int32"):
-        api.evaluate_at([columns(2, 7).astype(np.int32)], factors)
+        api.evaluate_columns([columns(2, 7).astype(np.int32)], made, seen)
     with pytest.raises(ValueError, match="rows: expected some of 2, got \\[2\\]"):
-        api.evaluate_at([columns(2, 7)], factors, rows=((2,),))
-    with pytest.raises(ValueError, match="basis: expected a point and 7 <= l <= k"):
-        api.basis(factors, low_log=8)
+        api.evaluate_columns([columns(2, 7)], made, seen, rows=((2,),))
     with pytest.raises(ValueError, match="rows: expected some, got none"):
-        api.evaluate_at([columns(2, 7)], factors, rows=((),))
-    table = api.Basis(np.zeros((1, 4, 256), np.uint32), np.zeros((1, 4, 128)))
-    with pytest.raises(ValueError, match="low products: expected uint32 \\[1, 4, 128\\]"):
-        api.evaluate_with([columns(2, 7)], table)
-    with pytest.raises(ValueError, match="log size: expected at least 7, got 6"):
-        api.drawn_basis(array(FELT), 6)
-    with pytest.raises(ValueError, match="points: expected uint32 \\[any, 2, 4\\]"):
-        api.multiples(factors, 3)
-    with pytest.raises(ValueError, match="multiples: expected at least one, got 1 times 0"):
-        api.multiples(array([POINT]), 0)
+        api.evaluate_columns([columns(2, 7)], made, seen, rows=((),))
+    with pytest.raises(ValueError, match="basis: expected one of \\[\\(0, 7\\)\\], got \\(1, 7\\)"):
+        api.evaluate_columns([columns(2, 7)], made, (1, 7))
+    short = api.Bases(np.zeros((4, 128), np.uint32), (seen,), EvaluateConfig())
+    with pytest.raises(ValueError, match="products: expected uint32 \\[4, 256\\]"):
+        api.evaluate_columns([columns(2, 7)], short, seen)
+    for other in ((0, 6), (0, 9), (2, 7)):
+        with pytest.raises(ValueError, match="columns: expected 0 or 1, and 7 to 8"):
+            api.drawn_bases(array(FELT), 8, (other,))
     with pytest.raises(ValueError, match="log size of columns: expected 1 to 3, got 4"):
         api.column_factors(np.zeros((1, 3, 2, 4), np.uint32), 4)
-    with pytest.raises(ValueError, match="powers: expected at least one, got 0"):
-        api.powers(array(FELT), 0)
     with pytest.raises(ValueError, match="log size: expected 1 to 30, got 0"):
-        api.drawn_multiples(array(FELT), 0)
+        api.drawn_bases(array(FELT), 0)
+    with pytest.raises(ValueError, match="felt: expected uint32 \\[4\\]"):
+        api.drawn_bases(array([FELT]), 8)

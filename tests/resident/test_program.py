@@ -18,10 +18,14 @@ from jaxstark.params import PRESETS, ProofParams  # noqa: E402
 from jaxstark.resident.program import Program, abstract_tables, tables  # noqa: E402
 from jaxstark.resident.protocol import abstract_inputs, on_device  # noqa: E402
 from jaxstark.transcript import Transcript  # noqa: E402
+from jaxstark.vm.air import template  # noqa: E402
 
 PARAMS = PRESETS["stwo-96"]
 # Each costs about 0.12 s of compilation, and a launch in every proof. Up to 2^24 rows.
 MAX_KERNELS = 40
+VM = template(15)
+VM_SIZES = (20, 20, 12, 16, 16, 16, 16, 8, 8)
+MAX_KERNELS_OF_THE_MACHINE = 106
 
 
 def program(name: str, log_size: int, params: ProofParams = PARAMS) -> Program:
@@ -74,6 +78,13 @@ def test_the_whole_proof_lowers_for_cuda_in_few_kernels(name, log_size):
     assert kernels >= 10
     if name == "legacy26":
         assert kernels <= MAX_KERNELS
+
+
+@pytest.mark.slow
+def test_a_proof_of_the_machine_has_few_kernels():
+    """Nine components of four sizes, seven relations; 2^20 steps."""
+    shape = VM.shape(VM_SIZES, {name: [0, 0] for name, _ in VM.public_values})
+    assert call_sites(lower(Program(VM.structure, shape, PARAMS))) <= MAX_KERNELS_OF_THE_MACHINE
 
 
 @pytest.mark.floor

@@ -13,7 +13,7 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jaxstark  # noqa: E402
-from jaxstark.air import Air, component  # noqa: E402
+from jaxstark.air import Air, Relation, component  # noqa: E402
 from jaxstark.air.registry import SHIPPED  # noqa: E402
 from jaxstark.errors import ProvingError  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
@@ -42,6 +42,36 @@ def squares(rows: int = 128) -> Trace:
     b = m31.mul(a, a)
     columns = {"a": a, "b": b, "c": m31.add(a, b)}
     return Trace(Air("squares", (_squares,)), {"squares": columns})
+
+
+RELATIONS = tuple(Relation(f"of {arity}", arity) for arity in (1, 3, 2))
+
+
+@component("a b c", name="readers")
+def _readers(row, air):
+    air.constrain(row.c - row.a - row.prev.b, "row before")
+    for relation in RELATIONS:
+        air.lookup(relation, [row.a, row.b, row.a][: relation.arity])
+
+
+@component("a b count", name="table")
+def _table(row, air):
+    for relation in RELATIONS:
+        air.provide(relation, [row.a, row.b, row.a][: relation.arity], row.count)
+
+
+def readers() -> Trace:
+    """Three relations; components of 2^8 and 2^7 rows with columns one row back."""
+    rng = np.random.default_rng(1)
+    table = rng.integers(0, m31.P, (2, 128), np.uint32)
+    chosen = rng.integers(0, 128, 256)
+    a, b = table[:, chosen]
+    columns = {
+        "readers": {"a": a, "b": b, "c": m31.add(a, np.roll(b, 1))},
+        "table": dict(zip("ab", table, strict=True))
+        | {"count": np.bincount(chosen, minlength=128).astype(np.uint32)},
+    }
+    return Trace(Air("readers", (_readers, _table), RELATIONS), columns)
 
 
 def shipped(name: str, log_size: int) -> Trace:
@@ -100,6 +130,13 @@ def test_a_broken_trace_is_found():
 )
 def test_t31_proofs_of_every_form_are_those_of_xla(name, params, where):
     check(shipped(name, 7), params, where)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_t31_relations_are_drawn_after_each_other(where):
+    """And bases of two sizes, at the point and one row back, come from one launch."""
+    check(readers(), PARAMS, where)
 
 
 @pytest.mark.slow

@@ -45,20 +45,26 @@ def hash_words(
     return mosaic_gpu.hash_words(arrays, n_bytes, interpret=interpret)
 
 
-@partial(jax.jit, static_argnames="interpret")
-def draw(digest: Array, n_draws: Array, *, interpret: bool = False) -> tuple[Array, Array]:
-    """A draw of base elements: uint32 ``[8]``, canonical, and the counter after it.
+@partial(jax.jit, static_argnames=("count", "interpret"))
+def draw(
+    digest: Array, n_draws: Array, count: int, *, interpret: bool = False
+) -> tuple[Array, Array]:
+    """Successive draws of base elements: uint32 ``[count, 8]``, canonical, and the counter then.
 
     A draw with a word of 2p or more is thrown away and the next one taken.
 
     Args:
       digest: uint32 ``[8]``.
       n_draws: draws since the last mix, uint32 ``[]`` or ``[1]``; the result has its shape.
+      count: how many draws, at least 1.
       interpret: run on a CPU.
+
+    Raises ``ValueError`` for another shape, type or count.
     """
+    _check_count(count)
     digest, counter = _digest(digest), _counter("n_draws", n_draws)
-    words, after = mosaic_gpu.draw(digest, counter, interpret=interpret)
-    return words, after.reshape(jnp.shape(n_draws))
+    words, after = mosaic_gpu.draw(digest, counter, count, interpret=interpret)
+    return words.reshape(count, DIGEST_WORDS), after.reshape(jnp.shape(n_draws))
 
 
 @partial(jax.jit, static_argnames="interpret")
@@ -72,8 +78,8 @@ def mix_and_draw(
       words: as for ``hash_words``, whole words.
       interpret: run on a CPU.
 
-    Returns the digest after the mix, the elements of ``draw``, and the counter after the draw,
-    uint32 ``[]``.
+    Returns the digest after the mix, the elements of one draw, uint32 ``[8]``, and the counter
+    after it, uint32 ``[]``.
     """
     arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
     _check_message(arrays)
@@ -115,13 +121,17 @@ def mix_and_draw_blocks(
 
     Raises ``ValueError`` for another shape, type or count.
     """
-    if count < 1:
-        raise ValueError(f"count: expected at least 1, got {count}")
+    _check_count(count)
     arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
     most = BLOCK_WORDS - DIGEST_WORDS
     if (size := _check_message(arrays)) > most:
         raise ValueError(f"words: expected at most {most}, got {size}")
     return mosaic_gpu.mix_and_draw_blocks(_digest(digest), arrays, count, interpret=interpret)
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
 
 
 def _check(name: str, array: Array, size: int | None) -> None:

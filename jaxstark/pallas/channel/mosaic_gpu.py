@@ -44,16 +44,13 @@ class _After(NamedTuple):
       n_bytes: its length.
       digest_at: where the digest goes in it.
       words: other words that are not zero, as (place, word).
-      draws: whether it is a draw of base elements, whose counter follows the digest.
+      draws: how many draws of base elements it is, whose counter follows the digest; 0 for none.
     """
 
     n_bytes: int
     digest_at: int = 0
     words: tuple[tuple[int, int], ...] = ()
-    draws: bool = False
-
-
-_DRAW = _After(DRAW_BYTES, draws=True)
+    draws: int = 0
 
 
 def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Array:
@@ -61,15 +58,16 @@ def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False
     return _step(arrays, n_bytes, None, None, interpret)[0]
 
 
-def draw(digest: Array, n_draws: Array, *, interpret: bool = False) -> list[Array]:
-    """``[words, counter]`` of a draw of base elements; see ``api.draw``."""
-    return _step([digest], 0, _DRAW, n_draws, interpret)
+def draw(digest: Array, n_draws: Array, count: int, *, interpret: bool = False) -> list[Array]:
+    """``[words, counter]`` of draws of base elements, ``[8 count]``; see ``api.draw``."""
+    return _step([digest], 0, _After(DRAW_BYTES, draws=count), n_draws, interpret)
 
 
 def mix_and_draw(digest: Array, arrays: Sequence[Array], *, interpret: bool = False) -> list[Array]:
     """``[digest, words, counter]`` of a mix and the first draw; see ``api.mix_and_draw``."""
     parts = (digest, *arrays)
-    return _step(parts, _bytes(parts), _DRAW, jnp.zeros(1, np.uint32), interpret)
+    after = _After(DRAW_BYTES, draws=1)
+    return _step(parts, _bytes(parts), after, jnp.zeros(1, np.uint32), interpret)
 
 
 def mix_and_prefix(
@@ -94,11 +92,13 @@ def _step(
 ) -> list[Array]:
     """Hash ``n_bytes``, then what is ``after``; without bytes only that.
 
-    Outputs: the digest if there are bytes, the digest of what is after and, of a draw, the counter.
+    Outputs: the digest if there are bytes, the digest of what is after, or one for each draw, and
+    the counter of draws.
     """
     blocks = -(-n_bytes // BLOCK_BYTES)
-    draws = after is not None and after.draws
-    sizes = [DIGEST_WORDS] * (bool(blocks) + (after is not None)) + [1] * draws
+    draws = after.draws if after else 0
+    sizes = [DIGEST_WORDS] * bool(blocks)
+    sizes += [DIGEST_WORDS * max(draws, 1)] * (after is not None) + [1] * bool(draws)
     total = sum(a.shape[0] for a in arrays)
     arrays = list(arrays)
     long = total > MAX_SHARED_WORDS
@@ -126,8 +126,8 @@ def _step(
         launch.sync()
 
         def compress(i: Array, chain: blake2s.Words) -> blake2s.Words:
-            """Block i of the message, or what is after it."""
-            first = i * np.int32(BLOCK_WORDS)
+            """Block i of the message, or what is after it, in one place for all draws."""
+            first = lax.min(i, np.int32(blocks)) * np.int32(BLOCK_WORDS)
             end = (i + np.int32(1)).astype(np.uint32) * np.uint32(BLOCK_BYTES)
             counter = lax.min(end, np.uint32(n_bytes))
             is_after = i >= np.int32(blocks)
@@ -155,7 +155,7 @@ def _step(
             return
 
         def going(state: tuple[Array, Array, blake2s.Words]) -> Array:
-            return state[0] <= np.int32(blocks)
+            return state[0] < np.int32(blocks + max(draws, 1))
 
         def step(state: tuple[Array, Array, blake2s.Words]) -> tuple[Any, Any, Any]:
             i, counter, words = state
@@ -173,15 +173,20 @@ def _step(
 
             if not draws:
                 return i + np.int32(1), counter, words
-            is_draw = i == np.int32(blocks)
+            is_draw = i >= np.int32(blocks)
             again = is_draw & rejected(words)
+
+            @pl.when(is_draw)  # what is rejected is written over
+            def _() -> None:
+                place = (i - np.int32(blocks)) * np.int32(DIGEST_WORDS)
+                put(outs[-2], tuple(m31.canonical(word) for word in words), place)
+
             i = lax.select(again, i, i + np.int32(1))
             return i, counter + is_draw.astype(np.uint32), words
 
         state = (jnp.int32(0), start, rounds.initial_scalars())
         _, counter, words = lax.while_loop(going, step, state)
         if draws:
-            put(outs[-2], tuple(m31.canonical(word) for word in words))
             outs[-1][0] = counter
         else:
             put(outs[-1], words)
@@ -306,7 +311,7 @@ def get(source: Ref) -> blake2s.Words:
     return tuple(source[k] for k in range(DIGEST_WORDS))
 
 
-def put(out: Ref, words: blake2s.Words, start: int = 0) -> None:
+def put(out: Ref, words: blake2s.Words, start: int | Array = 0) -> None:
     """Store the eight words of a digest."""
     for k, word in enumerate(words):
         out[start + k] = word

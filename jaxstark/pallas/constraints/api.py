@@ -107,7 +107,7 @@ def interaction(
     air: Air,
     index: int,
     columns: Array,
-    fixed: Array,
+    fixed: Sequence[Array],
     public: Mapping[str, Array],
     elements: Sequence[Array],
     *,
@@ -120,7 +120,7 @@ def interaction(
       air: the AIR.
       index: of the component, which has lookups and ``2^k`` rows, at least 128.
       columns: trace columns in row order, uint32 ``[n, 2^k]``.
-      fixed: the preprocessed columns that it reads, in row order, uint32 ``[m, 2^k]``.
+      fixed: its preprocessed columns in row order, each uint32 ``[2^k]``.
       public: public vectors by name, uint32.
       elements: as ``jaxstark.logup.encode_elements`` makes them.
       config: sizes that do not change the result.
@@ -134,9 +134,10 @@ def interaction(
     read = reads(air, index, rules=False)
     rows = _columns("columns", columns, LANES, count=len(comp.columns))
     arrays: dict[Any, Array] = {"columns": columns}
-    if set(comp.preprocessed_names) & read.current:
-        arrays["fixed"] = fixed
-        _columns("fixed columns", fixed, LANES, rows, len(comp.preprocessed_names))
+    for name, column in zip(comp.preprocessed_names, fixed, strict=True):
+        if name in read.current:
+            arrays["fixed", name] = column
+            _check(f"fixed column {name}", column, (rows,))
     back = [i for i, name in enumerate(comp.columns) if name in read.previous]
     if back:
         arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])

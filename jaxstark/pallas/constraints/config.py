@@ -18,7 +18,7 @@ class QuotientConfig(NamedTuple):
         loads them where they lie, which reads them twice but writes nothing.
     """
 
-    points_per_thread: int = 1
+    points_per_thread: int = 2
     gather: bool = False
 
     def lanes(self, size: int) -> int:

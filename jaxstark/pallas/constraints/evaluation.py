@@ -166,11 +166,11 @@ def is_int(word: Any) -> bool:
 
 def scalars(air: Air, reads: Reads, memory: Mapping[Any, Ref], lanes: int) -> tuple[Any, Any]:
     """Fractions and public values, from the arrays of scalars."""
-    elements, public = {}, {}
+    found: dict[str, dict[Any, Any]] = {"element": {}, "public": {}}
     for key, ref in memory.items():
-        if isinstance(key, tuple):
-            {"element": elements, "public": public}[key[0]][key[1]] = Scalars(ref, lanes)
-    return Fractions(air, elements, lanes), public_values(air, reads, public)
+        if isinstance(key, tuple) and key[0] in found:
+            found[key[0]][key[1]] = Scalars(ref, lanes)
+    return Fractions(air, found["element"], lanes), public_values(air, reads, found["public"])
 
 
 def denominator(batch: Sequence[Fraction]) -> QM31:

@@ -42,11 +42,12 @@ def fractions(
 ) -> tuple[Array, Array, Array]:
     """LogUp columns up to the sum over rows.
 
-    ``arrays``: ``columns`` and ``fixed``, all columns of the component in row order; ``back``, the
-    trace columns of ``reads.previous`` one row back, in the order of declaration; scalars as in
-    ``quotient``. Returns uint32 ``[4 batches, rows]``, in which the last secure column is not
-    written; the sums of that column over the rows of each block up to each row, ``[4, rows]``; and
-    the sums over whole blocks, ``[4, rows / 128]``.
+    ``arrays``: ``columns``, all columns of the component in row order; ``("fixed", name)``, each
+    preprocessed column that is read; ``back``, the trace columns of ``reads.previous`` one row
+    back, in the order of declaration; scalars as in ``quotient``. Returns uint32
+    ``[4 batches, rows]``, in which the last secure column is not written; the sums of that column
+    over the rows of each block up to each row, ``[4, rows]``; and the sums over whole blocks,
+    ``[4, rows / 128]``.
     """
     comp, info = air.components[index], air.info.components[index]
     names = tuple(arrays)
@@ -104,10 +105,12 @@ def fractions(
 def _trace_row(comp: Any, reads: Reads, memory: Mapping[Any, Ref], here: Any) -> Row:
     """Masks in row order."""
     current: dict[str, Any] = {}
-    for group, columns in (("fixed", comp.preprocessed_names), ("columns", comp.columns)):
-        for i, name in enumerate(columns):
-            read = name in reads.current
-            current[name] = partial(launch.load, memory[group], i, here) if read else None
+    for name in comp.preprocessed_names:
+        read = name in reads.current
+        current[name] = partial(launch.load, memory["fixed", name], here) if read else None
+    for i, name in enumerate(comp.columns):
+        read = name in reads.current
+        current[name] = partial(launch.load, memory["columns"], i, here) if read else None
     previous: dict[str, Any] = dict.fromkeys(comp.columns)
     order = [name for name in comp.columns if name in reads.previous]
     for i, name in enumerate(order):

@@ -24,7 +24,7 @@ class DeepConfig(NamedTuple):
 
     words_log: int = 1
     vectors_log: int = 1
-    accumulators_log: int = 2
+    accumulators_log: int = 3
     unroll: int = 8
     merged_columns: int = 8
 

@@ -11,7 +11,9 @@ section 4, protocol section 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import jax
@@ -113,7 +115,7 @@ def to_storage_fits(log_size: int) -> bool:
 
 @partial(jax.jit, static_argnames=("config", "interpret"))
 def to_storage(
-    rows: Array,
+    rows: Array | Sequence[Array],
     *,
     config: StorageConfig = StorageConfig(),  # noqa: B008
     interpret: bool = False,
@@ -121,20 +123,47 @@ def to_storage(
     """Columns in storage order: ``rows[:, circle.slot_to_row(k)]``.
 
     Args:
-      rows: uint32 ``[c, 2^k]`` in row order, any words.
+      rows: uint32 ``[c, 2^k]`` in row order, any words; or several such arrays, whose columns
+        follow each other in the result.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
-    log_size, columns = log_length(rows), len(rows)
+    arrays: list[Array] = list(rows) if isinstance(rows, list | tuple) else [rows]
+    log_size, columns = log_length(arrays[0]), sum(map(len, arrays))
+    for array in arrays[1:]:
+        if (other := log_length(array)) != log_size:
+            raise ValueError(f"rows: expected columns of one size, got 2^{log_size} and 2^{other}")
     _check_words(columns, log_size)
     if not to_storage_fits(log_size):
         raise ValueError(
             f"log size of columns: expected {storage.STORAGE_MIN_LOG}..{MAX_LOG}, got {log_size}"
         )
-    v = jnp.pad(rows, ((0, max(storage.COLUMNS - columns, 0)), (0, 0)))
-    return storage.to_storage(v, config=config, interpret=interpret)[:columns]
+    if columns < storage.COLUMNS:
+        whole = jnp.concatenate(arrays)
+        v = jnp.pad(whole, ((0, storage.COLUMNS - columns), (0, 0)))
+        pieces = [storage.Piece(v, 0)]
+    else:
+        starts = [0, *accumulate(map(len, arrays))]
+        pieces = [_piece(arrays, starts, i) for i, array in enumerate(arrays) if len(array)]
+    out = storage.to_storage(
+        pieces, max(columns, storage.COLUMNS), config=config, interpret=interpret
+    )
+    return out[:columns]
+
+
+def _piece(arrays: Sequence[Array], starts: Sequence[int], index: int) -> storage.Piece:
+    """An array; one with too few columns for a block together with some of its neighbours'."""
+    if len(arrays[index]) >= storage.COLUMNS:
+        return storage.Piece(arrays[index], starts[index])
+    first = max(0, starts[index + 1] - storage.COLUMNS)
+    window = [
+        array[max(first - start, 0) : first + storage.COLUMNS - start]
+        for array, start in zip(arrays, starts, strict=False)
+        if start < first + storage.COLUMNS and start + len(array) > first
+    ]
+    return storage.Piece(jnp.concatenate(window), first)
 
 
 def _tiles(

@@ -12,7 +12,10 @@ Source: protocol section 2.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,26 +37,59 @@ COLUMNS = LANES // _PART
 STORAGE_MIN_LOG = 1 + 2 * _PART_LOG
 
 
-def to_storage(rows: Array, *, config: StorageConfig, interpret: bool = False) -> Array:
-    """``rows[:, slot_to_row]`` for uint32 ``[c, 2^k]``, c at least 4, k at least 11."""
-    columns, size = rows.shape
+class Piece(NamedTuple):
+    """Columns of the input.
+
+    Attributes:
+      rows: uint32 ``[c, 2^k]``, c at least 4, k at least 11.
+      start: where its columns stand in the output.
+    """
+
+    rows: Array
+    start: int
+
+
+def to_storage(
+    pieces: Sequence[Piece], columns: int, *, config: StorageConfig, interpret: bool = False
+) -> Array:
+    """Pieces in storage order, ``rows[:, slot_to_row]``, as one array ``[columns, 2^k]``.
+
+    Columns that several pieces have must be equal.
+    """
+    size = pieces[0].rows.shape[1]
+    ends = list(accumulate(-(-len(piece.rows) // COLUMNS) for piece in pieces))
     middle_log = size.bit_length() - 1 - STORAGE_MIN_LOG
     middles = 1 << middle_log
     group = config.group
 
-    def body(point: Any, source: Ref, out: Ref, apart: Ref, *together: Ref) -> None:
-        # The last block may share columns, and what it writes, with the one before.
-        here = pl.ds(jnp.minimum(point[0] * COLUMNS, columns - COLUMNS), COLUMNS)
+    def body(point: Any, *refs: Ref) -> None:
+        sources, (out, apart, *together) = refs[: len(pieces)], refs[len(pieces) :]
         # A part and its complement read the two halves of the same words: neighbours in the grid.
         half = point[1] >> 1
         middle = jnp.where((point[1] & 1) == 0, half, middles - 1 - half)
         target = _reverse(middle, middle_log)
-        for parity in range(2):
-            part = middles - 1 - middle if parity else middle
-            for high in range(_PART):
-                word = launch.load(source, here, high, part, slice(None), parity)
-                place = bit_reverse(_flip(high, parity), _PART_LOG)
-                apart[parity, :, place, pl.ds(0, _PART)] = word
+
+        def read(source: Ref, first: Array) -> None:
+            for parity in range(2):
+                part = middles - 1 - middle if parity else middle
+                for high in range(_PART):
+                    where = pl.ds(first, COLUMNS)
+                    word = launch.load(source, where, high, part, slice(None), parity)
+                    place = bit_reverse(_flip(high, parity), _PART_LOG)
+                    apart[parity, :, place, pl.ds(0, _PART)] = word
+
+        written = point[0]
+        for source, piece, begin, end in zip(sources, pieces, [0, *ends], ends, strict=False):
+            # The last block may share columns, and what it writes, with the one before.
+            first = jnp.minimum((point[0] - begin) * COLUMNS, len(piece.rows) - COLUMNS)
+            if len(pieces) == 1:
+                read(source, first)
+                written = first
+                continue
+            mine = (point[0] >= begin) & (point[0] < end)
+            pl.when(mine)(partial(read, source, first))
+            written = jnp.where(mine, first + piece.start, written)
+        here = pl.ds(written, COLUMNS)
         launch.meet(interpret)
         for first in range(0, _PART, group):
             lows = range(first, first + group)
@@ -85,12 +121,13 @@ def to_storage(rows: Array, *, config: StorageConfig, interpret: bool = False) -
     run = launch.launch(
         body,
         out,
-        grid=(-(-columns // COLUMNS), middles),
+        grid=(ends[-1], middles),
         scratch=scratch,
         barriers=False,
         interpret=interpret,
     )
-    return run(rows.reshape(columns, _PART, middles, _PART, 2)).reshape(columns, size)
+    cut = [p.rows.reshape(len(p.rows), _PART, middles, _PART, 2) for p in pieces]
+    return run(*cut).reshape(columns, size)
 
 
 def _flip(index: int, parity: int) -> int:

@@ -9,8 +9,9 @@ Source: protocol sections 2 and 10.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,20 +22,11 @@ from jaxstark.fields import wide
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.pallas.oods import mosaic_gpu
 from jaxstark.pallas.oods.config import LOG_LANES, EvaluateConfig
+from jaxstark.pallas.oods.mosaic_gpu import Products
 
 Array = Any
-
-
-class Basis(NamedTuple):
-    """Products of basis factors for both parts of an index ``m = 2^l high + low``.
-
-    Attributes:
-      low: uint32 ``[n_points, 4, 2^l]``.
-      high: uint32 ``[n_points, 4, 2^(k-l)]``, padded to at least 128 on the last axis.
-    """
-
-    low: Array
-    high: Array
+# Columns of one size: 0 at the drawn point or 1 at that of the row before, and log2 of the size.
+Seen = tuple[int, int]
 
 
 def fits(log_size: int) -> bool:
@@ -42,67 +34,70 @@ def fits(log_size: int) -> bool:
     return log_size >= LOG_LANES
 
 
-@partial(jax.jit, static_argnames=("count", "interpret"))
-def multiples(points: Array, count: int, *, interpret: bool = False) -> Array:
-    """Every point doubled 0, 1, .. count - 1 times: uint32 ``[n_points, count, 2, 4]``.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Bases:
+    """Products of basis factors for both parts of an index ``m = 2^l high + low``; a pytree.
 
-    ``points`` is uint32 ``[n_points, 2, 4]``, the words of x and y. Raises ``ValueError`` for
-    another shape or no point.
+    Attributes:
+      table: uint32 ``[4, words]``: one basis after the other, of each the products of all low
+        parts, then those of the high ones, filled up to 128 of them.
+      columns: whose bases these are, in order.
+      config: sizes of the evaluation, with the split l.
     """
-    _check("points", points, (None, 2, DEGREE))
-    if not len(points) or count < 1:
-        raise ValueError(f"multiples: expected at least one, got {len(points)} times {count}")
-    return mosaic_gpu.multiples(points, count, interpret=interpret)
+
+    table: Array
+    columns: tuple[Seen, ...] = field(metadata={"static": True})
+    config: EvaluateConfig = field(metadata={"static": True})
+
+    def start(self, seen: Seen) -> int:
+        """Where the basis of some columns begins; ``ValueError`` if it is not there."""
+        if seen not in self.columns:
+            raise ValueError(f"basis: expected one of {list(self.columns)}, got {seen}")
+        before = self.columns[: self.columns.index(seen)]
+        return sum(sum(self.config.products(k)) for _, k in before)
 
 
-@partial(jax.jit, static_argnames=("log_size", "interpret"))
-def drawn_multiples(felt: Array, log_size: int, *, interpret: bool = False) -> Array:
-    """The multiples of an out-of-domain point and of that one row before, from the drawn felt.
-
-    Args:
-      felt: uint32 ``[4]``.
-      log_size: L, log2 of the rows of the largest component, from 1.
-      interpret: run on a CPU.
-
-    Returns uint32 ``[2, L, 2, 4]`` as ``multiples``: ``[0, 0]`` is ``circle.secure_point`` of the
-    felt. One launch. Raises ``ValueError`` for another shape or size.
-    """
-    back = _row_before(felt, log_size)
-    return mosaic_gpu.drawn_multiples(felt, log_size, back, interpret=interpret)
-
-
-@partial(jax.jit, static_argnames=("log_size", "config", "interpret"))
-def drawn_basis(
+@partial(jax.jit, static_argnames=("log_size", "columns", "config", "interpret"))
+def drawn_bases(
     felt: Array,
     log_size: int,
+    columns: tuple[Seen, ...] = (),
     *,
     config: EvaluateConfig = EvaluateConfig(),  # noqa: B008
     interpret: bool = False,
-) -> tuple[Array, Basis]:
-    """``drawn_multiples``, and the basis of the largest columns at the drawn point, in one launch.
+) -> tuple[Array, Bases]:
+    """The multiples of an out-of-domain point and of the row before, and bases at them.
 
     Args:
-      felt: uint32 ``[4]``.
-      log_size: L, at least 7.
+      felt: uint32 ``[4]``, as drawn.
+      log_size: L, log2 of the rows of the largest component, from 1.
+      columns: which bases; sizes ``2^k``, k from 7 to L, are seen through their lift.
       config: that of the evaluation.
       interpret: run on a CPU.
 
-    Raises ``ValueError`` for another shape or size.
+    Multiples are uint32 ``[2, L, 2, 4]``, the words of x and y of each point doubled 0 .. L - 1
+    times: ``[0, 0]`` is ``circle.secure_point`` of the felt. One launch for all. Raises
+    ``ValueError`` for another shape or size.
     """
-    back = _row_before(felt, log_size)
-    if not fits(log_size):
-        raise ValueError(f"log size: expected at least {LOG_LANES}, got {log_size}")
-    low_log = config.low_log(log_size, 1)
-    table = mosaic_gpu.drawn_basis(felt, log_size, back, low_log, interpret=interpret)
-    return table[0], Basis(*table[1:])
-
-
-def _row_before(felt: Array, log_size: int) -> circle.Point:
-    """What leads from a point to the one of the row before."""
     _check("felt", felt, (DEGREE,))
     if not 1 <= log_size <= circle.MAX_LOG_SIZE:
         raise ValueError(f"log size: expected 1 to {circle.MAX_LOG_SIZE}, got {log_size}")
-    return circle.point(-circle.subgroup_generator(log_size))
+    products = []
+    for which, k in columns:
+        if which not in (0, 1) or not LOG_LANES <= k <= log_size:
+            expected = f"0 or 1, and {LOG_LANES} to {log_size}"
+            raise ValueError(f"columns: expected {expected}, got {which}, {k}")
+        parts = zip((0, config.low_log(k)), config.products(k), strict=True)
+        products += [
+            Products(which, log_size - k, shift, first)
+            for shift, size in parts
+            for first in range(0, size, 1 << LOG_LANES)
+        ]
+    back = circle.point(-circle.subgroup_generator(log_size))
+    made = mosaic_gpu.drawn_bases(felt, log_size, back, products, interpret=interpret)
+    table = made[1] if products else jnp.zeros((DEGREE, 0), np.uint32)
+    return made[0], Bases(table, columns, config)
 
 
 def column_factors(multiples: Array, log_column: int) -> Array:
@@ -123,77 +118,32 @@ def column_factors(multiples: Array, log_column: int) -> Array:
     return jnp.concatenate([y, x], axis=1)
 
 
-@partial(jax.jit, static_argnames=("count", "interpret"))
-def powers(base: Array, count: int, *, interpret: bool = False) -> Array:
-    """``base^0 .. base^(count - 1)``, uint32 ``[count, 4]``, for a QM31 element uint32 ``[4]``.
-
-    Raises ``ValueError`` for another shape or no power.
-    """
-    _check("base", base, (DEGREE,))
-    if count < 1:
-        raise ValueError(f"powers: expected at least one, got {count}")
-    return mosaic_gpu.powers(base, count, interpret=interpret)[:, :count].T
-
-
-@partial(jax.jit, static_argnames=("low_log", "interpret"))
-def basis(factors: Array, *, low_log: int = LOG_LANES, interpret: bool = False) -> Basis:
-    """Products of basis factors, uint32 ``[n_points, k, 4]``, for low and high parts of an index.
-
-    ``low_log`` is l, 7 to k. Raises ``ValueError`` for other sizes.
-    """
-    _check("factors", factors, (None, None, DEGREE))
-    n_points, log_size, _ = factors.shape
-    if not n_points or not LOG_LANES <= low_log <= log_size:
-        raise ValueError(
-            f"basis: expected a point and {LOG_LANES} <= l <= k, "
-            f"got {n_points} points, l = {low_log}, k = {log_size}"
-        )
-    return Basis(*mosaic_gpu.basis(factors, low_log, interpret=interpret))
-
-
-@partial(jax.jit, static_argnames=("rows", "config", "interpret"))
-def evaluate_at(
+@partial(jax.jit, static_argnames=("seen", "rows", "interpret"))
+def evaluate_columns(
     groups: Sequence[Array],
-    factors: Array,
+    bases: Bases,
+    seen: Seen,
     *,
     rows: tuple[tuple[int, ...], ...] | None = None,
-    config: EvaluateConfig = EvaluateConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
-    """The value of every column at every point: uint32 ``[n_points, 4, c]``, canonical.
+    """The value of every column of one size at one point: uint32 ``[4, c]``, canonical.
 
     Args:
-      groups: coefficients of columns of one size, uint32 ``[c_i, 2^k]`` each, in index order,
-        k >= 7; words at most p.
-      factors: basis factors, uint32 ``[n_points, k, 4]``.
+      groups: coefficients of the columns, uint32 ``[c_i, 2^k]`` each, in index order, k >= 7;
+        words at most p.
+      bases: of ``drawn_bases``, with theirs.
+      seen: 0 for the drawn point or 1 for the one of the row before, and k.
       rows: which columns of each group, all if None; consecutive ones are not copied.
-      config: sizes that do not change the result.
       interpret: run on a CPU.
 
-    Two launches and one sum. Raises ``ValueError`` for other shapes.
+    One launch and one sum. Raises ``ValueError`` for other shapes, or without such a basis.
     """
-    _check("factors", factors, (None, None, DEGREE))
-    n_points, log_size, _ = factors.shape
-    _check_groups(groups, log_size)
-    table = basis(factors, low_log=config.low_log(log_size, n_points), interpret=interpret)
-    return evaluate_with(groups, table, rows=rows, config=config, interpret=interpret)
-
-
-@partial(jax.jit, static_argnames=("rows", "config", "interpret"))
-def evaluate_with(
-    groups: Sequence[Array],
-    table: Basis,
-    *,
-    rows: tuple[tuple[int, ...], ...] | None = None,
-    config: EvaluateConfig = EvaluateConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> Array:
-    """As ``evaluate_at`` with the basis at hand, made with ``low_log`` of the same ``config``.
-
-    Raises ``ValueError`` for other sizes.
-    """
-    n_points, log_size = len(table.low), groups[0].shape[-1].bit_length() - 1
-    _check_groups(groups, log_size)
+    start, log_size = bases.start(seen), seen[1]
+    words = sum(sum(bases.config.products(k)) for _, k in bases.columns)
+    _check("products", bases.table, (DEGREE, words))
+    for group in groups:
+        _check("coefficients", group, (None, 1 << log_size))
     if rows is None:
         rows = tuple(tuple(range(len(group))) for group in groups)
     chosen = [
@@ -202,12 +152,9 @@ def evaluate_with(
     n_columns = sum(group.count for group in chosen)
     if not n_columns:
         raise ValueError("rows: expected some, got none")
-    tile = config.tile(n_columns, log_size, n_points)
-    weights = max((1 << log_size) // tile.low, 1 << LOG_LANES)
-    _check("low products", table.low, (n_points, DEGREE, tile.low))
-    _check("high products", table.high, (n_points, DEGREE, weights))
-    parts = mosaic_gpu.partial_sums(chosen, *table, tile, interpret=interpret)
-    return wide.row_sums(parts.reshape(n_points, DEGREE, n_columns, -1))
+    tile = bases.config.tile(n_columns, log_size)
+    parts = mosaic_gpu.partial_sums(chosen, bases.table, start, tile, interpret=interpret)
+    return wide.row_sums(parts.reshape(DEGREE, n_columns, -1))
 
 
 def _consecutive(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
@@ -218,17 +165,6 @@ def _consecutive(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
     if rows != tuple(range(first, first + count)):
         return mosaic_gpu.Group(group[np.array(rows)], 0, count)
     return mosaic_gpu.Group(group, first, count)
-
-
-def _check_groups(groups: Sequence[Array], log_size: int) -> None:
-    for group in groups:
-        _check("coefficients", group, (None, None))
-        size = group.shape[1]
-        if size != 1 << log_size or not fits(log_size):
-            raise ValueError(
-                f"coefficients: expected 2^k of them for k factors, k >= {LOG_LANES}, "
-                f"got {size} for {log_size}"
-            )
 
 
 def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:

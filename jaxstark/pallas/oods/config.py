@@ -36,27 +36,32 @@ class EvaluateConfig(NamedTuple):
     """How columns are evaluated. Nothing here changes a result but the split of the basis.
 
     Attributes:
-      words_log: log2 of the consecutive words of a thread, 0 to 2.
+      words_log: log2 of the consecutive words of a thread, 0 to 2. Each takes 8 registers.
       vectors_log: log2 of the arrays of ``128 words`` coefficients that share a weight.
-      accumulators_log: log2 of the words per thread and point times points: each takes 8
-        registers, so with more points a thread takes fewer words.
       max_chunk_log: log2 of the most weights per block.
       min_blocks: blocks stay at least that many while a chunk can still be halved.
     """
 
     words_log: int = 2
     vectors_log: int = 0
-    accumulators_log: int = 2
     max_chunk_log: int = 6
     min_blocks: int = 1024
 
-    def low_log(self, log_size: int, n_points: int) -> int:
+    def low_log(self, log_size: int) -> int:
         """log2 of the coefficients that share a weight."""
-        return LOG_LANES + sum(self._logs(log_size, n_points))
+        return LOG_LANES + sum(self._logs(log_size))
 
-    def tile(self, n_columns: int, log_size: int, n_points: int) -> Tile:
+    def products(self, log_size: int) -> tuple[int, int]:
+        """How many products a basis has for low and for high parts of an index, in whole vectors.
+
+        There is no use for those beyond ``2^(log_size - low_log)`` high ones.
+        """
+        low_log = self.low_log(log_size)
+        return 1 << low_log, max(1 << (log_size - low_log), LANES)
+
+    def tile(self, n_columns: int, log_size: int) -> Tile:
         """The cut for ``n_columns`` columns of ``2^log_size``."""
-        words_log, vectors_log = self._logs(log_size, n_points)
+        words_log, vectors_log = self._logs(log_size)
         weights_log = log_size - LOG_LANES - words_log - vectors_log
         chunk_log = min(weights_log, self.max_chunk_log)
         unroll_log = min(weights_log, 2)
@@ -70,9 +75,7 @@ class EvaluateConfig(NamedTuple):
             1 << (weights_log - chunk_log),
         )
 
-    def _logs(self, log_size: int, n_points: int) -> tuple[int, int]:
-        room = min(
-            log_size - LOG_LANES, max(self.accumulators_log - (n_points - 1).bit_length(), 0)
-        )
+    def _logs(self, log_size: int) -> tuple[int, int]:
+        room = log_size - LOG_LANES
         words_log = min(self.words_log, room)
         return words_log, min(self.vectors_log, room - words_log)

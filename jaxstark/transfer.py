@@ -23,7 +23,7 @@ Array = Any
 
 THREADS = 8
 # Bytes below which a part is not worth its thread.
-LEAST_PART = 1 << 20
+LEAST_PART = 8 << 20
 _PINNED = "pinned_host"
 
 

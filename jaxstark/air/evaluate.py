@@ -12,11 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jaxstark.air.definition import Air, Component, Constraints, PublicValues, Relation, Row
 from jaxstark.air.felt import Felt
 from jaxstark.air.inspector import check_entry
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
+
+# Up to so many public terms are added up one by one, which is faster; a statement may have
+# thousands of words.
+FEW_ENTRIES = 40
 
 
 class RelationElements(NamedTuple):
@@ -141,13 +147,41 @@ def logup_total(
     total = qm31.ZERO
     for claimed in claimed_sums:
         total = qm31.add(total, claimed)
+    entries = public_entries(air, values)
+    if len(entries) > FEW_ENTRIES:
+        by_relation: dict[Relation, list[Entry]] = {}
+        for entry in entries:
+            by_relation.setdefault(entry.relation, []).append(entry)
+        for relation, some in by_relation.items():
+            total = qm31.add(total, _sum_of_fractions(some, elements[relation]))
+        return total
     # One inversion for all: the fractions are added up over a common denominator.
     num, den = qm31.ZERO, qm31.ONE
-    for term_num, term_den in fractions(public_entries(air, values), elements):
+    for term_num, term_den in fractions(entries, elements):
         scaled = qm31.mul(term_num.secure, den)
         num = qm31.add(qm31.mul(num, term_den.secure), scaled)
         den = qm31.mul(den, term_den.secure)
     return qm31.add(total, qm31.mul(num, qm31.inv(den)))
+
+
+def _sum_of_fractions(entries: Sequence[Entry], elements: RelationElements) -> QM31:
+    """The sum over entries of one relation, in arrays."""
+    columns = [_words(column) for column in zip(*(e.values for e in entries), strict=True)]
+    den = qm31.sub(qm31.from_base(columns[0]), elements.z)
+    for power, column in zip(elements.alpha_powers[1:], columns[1:], strict=True):
+        den = qm31.add(den, qm31.mul_base(power, column))
+    if not np.all(np.any(np.stack(den), axis=0)):
+        raise ZeroDivisionError("a public term with denominator 0")
+    rest = -len(entries) % (1 << (len(entries) - 1).bit_length())
+    padded = QM31(*(np.pad(w, (0, rest), constant_values=int(i == 0)) for i, w in enumerate(den)))
+    inverse = QM31(*(w[: len(entries)] for w in qm31.batch_inv(padded)))
+    terms = qm31.mul_base(inverse, _words([e.multiplicity for e in entries]))
+    return QM31(*(int(w.sum(dtype=np.uint64)) % m31.P for w in terms))
+
+
+def _words(values: Sequence[Any]) -> np.ndarray:
+    """Felts or ints of M31 as words."""
+    return np.array([v.value if isinstance(v, Felt) else v % m31.P for v in values], np.uint32)
 
 
 def composition_at(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from jaxstark import circle, merkle
-from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import logup_total, public_entries, relation_elements
+from jaxstark.air.definition import Air, Relation
+from jaxstark.air.evaluate import RelationElements, logup_total, relation_elements
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.params import ProofParams
@@ -21,13 +22,7 @@ from jaxstark.shape import ProofShape, size_groups
 def fault_of(air: Air, params: ProofParams, public_values: Any, m: Messages) -> str | None:
     """What is wrong with a proof that was made from these messages; None if nothing is."""
     if air.has_lookups:
-        # Only for the relations of public terms: the others' sums are the device's.
-        named = {entry.relation for entry in public_entries(air, public_values)}
-        elements = {}
-        for relation, pair in zip(air.relations, m.drawn, strict=True):
-            if relation in named:
-                z, alpha = felts(pair.T)
-                elements[relation] = relation_elements(z, alpha, relation.arity)
+        elements = _Elements(zip(air.relations, m.drawn, strict=True))
         if logup_total(air, public_values, elements, felts(m.claims.T)) != qm31.ZERO:
             return "the lookups do not balance"
     if m.defect.any():
@@ -38,6 +33,25 @@ def fault_of(air: Air, params: ProofParams, public_values: Any, m: Messages) -> 
             f"2^{params.log_last_layer} coefficients"
         )
     return None
+
+
+class _Elements(Mapping[Relation, RelationElements]):
+    """Made when they are asked for: public terms name few of the relations."""
+
+    def __init__(self, drawn: Iterable[tuple[Relation, np.ndarray]]) -> None:
+        self._drawn: dict[Relation, Any] = dict(drawn)
+
+    def __getitem__(self, relation: Relation) -> RelationElements:
+        if isinstance(found := self._drawn[relation], np.ndarray):
+            z, alpha = felts(found.T)
+            found = self._drawn[relation] = relation_elements(z, alpha, relation.arity)
+        return found
+
+    def __iter__(self) -> Iterator[Relation]:
+        return iter(self._drawn)
+
+    def __len__(self) -> int:
+        return len(self._drawn)
 
 
 def stark_proof(

@@ -1,0 +1,64 @@
+"""The total of the lookups is the same however many public terms there are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jaxstark.air import evaluate
+from jaxstark.air.definition import Air, Relation, component
+from jaxstark.fields import m31, qm31
+from jaxstark.fields.qm31 import QM31
+
+PAIR, TRIPLE = Relation("Pair", 2), Relation("Triple", 3)
+
+
+@component("a")
+def rows(row, air):
+    air.lookup(PAIR, [row.a, 0])
+    air.lookup(TRIPLE, [row.a, 1, 2])
+
+
+def public_terms(air):
+    for i, word in enumerate(air.public_values.words):
+        air.public(PAIR, [i, word], -1)
+        air.public(TRIPLE, [word, 5 - word, i], word + i)
+
+
+AIR = Air("public", (rows,), (PAIR, TRIPLE), (("words", None),), public_terms)
+
+
+def statement(count: int):
+    rng = np.random.default_rng(count)
+
+    def felt() -> QM31:
+        return QM31(*rng.integers(0, m31.P, 4).tolist())
+
+    elements = {r: evaluate.relation_elements(felt(), felt(), r.arity) for r in AIR.relations}
+    words = {"words": [*rng.integers(0, m31.P, count).tolist(), 0, m31.P - 1]}
+    return words, elements, [felt(), felt()]
+
+
+@pytest.mark.parametrize("count", [0, 1, 6, 61, 62, 63])
+def test_many_public_terms_add_up_as_few_do(count, monkeypatch):
+    words, elements, claims = statement(count)
+    want = claims[0]
+    for claim in claims[1:]:
+        want = qm31.add(want, claim)
+    for weight, den in evaluate.fractions(evaluate.public_entries(AIR, words), elements):
+        want = qm31.add(want, qm31.mul(weight.secure, qm31.inv(den.secure)))
+    for few in (0, 10**6):
+        monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
+        assert evaluate.logup_total(AIR, words, elements, claims) == want
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_a_public_denominator_of_0_is_an_error(few, monkeypatch):
+    words, elements, claims = statement(3)
+    found = elements[PAIR]
+    elements[PAIR] = found._replace(
+        z=evaluate.qm31.mul_base(found.alpha_powers[1], words["words"][0])
+    )
+    monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
+    with pytest.raises(ZeroDivisionError):
+        evaluate.logup_total(AIR, words, elements, claims)

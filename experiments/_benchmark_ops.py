@@ -55,8 +55,8 @@ def _interpolate(size: Size) -> Prepared:
 def _extend(size: Size) -> Prepared:
     k, c = size.log_size, size.columns
     e, above = k + LOG_BLOWUP, len(FftConfig().strided(k))
-    # Passes over the columns as they are, and a last one that writes the larger domain.
-    moved = c * WORD * (2 * above * (1 << k) + (1 << k) + (1 << e))
+    # The first pass reads the columns and writes the larger domain, where the others work.
+    moved = c * WORD * ((1 << k) + (1 << e) + 2 * above * (1 << e))
     return Prepared(
         lambda columns, table: fft_kernels.evaluate(columns, e, table, interpret=size.interpret),
         (words(c, 1 << k), np.asarray(fft.forward_twiddles(e))),

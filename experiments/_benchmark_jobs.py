@@ -119,7 +119,8 @@ def legacy(log_size: int, columns: str) -> Workload:
         execute = partial(vm.execute, program, step_limit=steps + 1)
         execution, seconds["execute"] = repeated(execute)
         _check_registers("legacy26", steps, execution)
-        table, seconds["trace"] = repeated(lambda: _stacked(legacy26_trace(execution)))
+        made, seconds["trace"] = repeated(lambda: legacy26_trace(execution))
+        table = made["steps"].array
         job = partial(_legacy_job, steps)
     else:
         table, seconds["trace"] = repeated(lambda: _stacked(legacy26_columns(log_size)))
@@ -139,7 +140,7 @@ def legacy(log_size: int, columns: str) -> Workload:
 def _legacy_job(steps: int, number: int) -> Trace:
     program = synthetic(steps, number, halt_counts=False)
     execution = vm.execute(program, step_limit=steps + 1)
-    return Trace(legacy26(), {"steps": _stacked(legacy26_trace(execution))})
+    return Trace(legacy26(), legacy26_trace(execution))
 
 
 def sound(log_size: int) -> Workload:

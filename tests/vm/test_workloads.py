@@ -7,8 +7,14 @@ import pytest
 
 from jaxstark.air import find_violation
 from jaxstark.air.legacy26 import COLUMNS, legacy26
-from jaxstark.vm import assemble, execute, interpreter, isa
-from jaxstark.vm.legacy_trace import legacy26_trace, register_before
+from jaxstark.vm import (
+    assemble,
+    execute,
+    interpreter,
+    isa,
+    legacy_trace,  # noqa: E402
+)
+from jaxstark.vm.legacy_trace import legacy26_trace
 from jaxstark.vm.workloads import GOLDEN, synthetic
 
 pytest.importorskip("numba", reason="numba is missing: the executor was not run")
@@ -88,13 +94,30 @@ def test_legacy_trace_of_memory_and_padding():
     assert steps["reg1_next"][:7].tolist() == [9, 9, 9, 9, 9, 1, 1]
 
 
-def test_register_before_is_the_last_write():
-    execution = execute(synthetic(1024))
-    registers, program = [0] * 32, execution.program
-    src1 = program.field("src1")[execution.pcs]
-    expected = []
-    for pc, value in zip(execution.pcs.tolist(), execution.values.tolist(), strict=True):
-        expected.append(registers[program[pc].src1])
-        if isa.BY_CODE[program[pc].opcode].writes_register:
-            registers[program[pc].dst] = value
-    assert register_before(execution, src1).tolist() == expected
+def test_legacy_registers_are_those_of_the_last_write():
+    """Step by step, of both kinds of source; compiled and not."""
+    execution = execute(synthetic(1024, halt_counts=False))
+    program, registers, rows = execution.program, [0] * 32, []
+    for pc, value in zip(execution.pcs.tolist()[:-1], execution.values.tolist(), strict=False):
+        instruction, info = program[pc], isa.BY_CODE[program[pc].opcode]
+        first, second = registers[instruction.src1], registers[instruction.src2]
+        if "imm" in info.fields and "src2" not in info.fields:
+            second = instruction.imm
+        if info.name in ("Store", "StoreInd"):
+            first = registers[instruction.src2]
+        before = registers[instruction.dst], registers[1]
+        if info.writes_register:
+            registers[instruction.dst] = value
+        after = registers[instruction.dst], registers[1]
+        rows.append((*before, *after, first, second))
+    names = ("reg0_curr", "reg1_curr", "reg0_next", "reg1_next", "src1_val", "src2_val")
+    columns = legacy26_trace(execution)["steps"]
+    got = np.stack([columns[name] for name in names], axis=1)[: len(rows)]
+    assert got.tolist() == [list(row) for row in rows]
+
+
+def test_the_legacy_trace_is_the_same_without_numba(monkeypatch):
+    execution = execute(synthetic(200, halt_counts=False))
+    compiled = legacy26_trace(execution)["steps"].array
+    monkeypatch.setattr(legacy_trace, "_compiled", lambda: legacy_trace._fill)
+    assert np.array_equal(legacy26_trace(execution)["steps"].array, compiled)

@@ -270,6 +270,29 @@ class Constraints:
         """In ``public_terms`` only: a LogUp term that the verifier computes itself."""
         raise ValueError("public(...) is expected in public_terms, got a call in a component")
 
+    def public_each(
+        self, relation: Relation, columns: Sequence[Any], multiplicity: int = 1
+    ) -> None:
+        """``public`` for each row of some columns, faster where there are many rows.
+
+        Of the columns, one for each value of the tuple, those that are sequences have one length,
+        and others stand for the same word in every row.
+        """
+        for row in zip(*spread_columns(columns), strict=True):
+            self.public(relation, row, multiplicity)
+
+
+def spread_columns(columns: Sequence[Any]) -> list[Sequence[Any]]:
+    """Columns of one length; ``ValueError`` if there is no sequence, or of several lengths."""
+    vectors = [isinstance(column, list | tuple | range | np.ndarray) for column in columns]
+    lengths = {len(column) for column, is_one in zip(columns, vectors, strict=True) if is_one}
+    if len(lengths) != 1:
+        raise ValueError(
+            f"columns of public terms: expected sequences of one length, got {sorted(lengths)}"
+        )
+    (count,) = lengths
+    return [c if one else (c,) * count for c, one in zip(columns, vectors, strict=True)]
+
 
 def first_row(log_size: int) -> np.ndarray:
     """Generator of the selector of row 0."""

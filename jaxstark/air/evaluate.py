@@ -14,14 +14,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxstark.air.definition import Air, Component, Constraints, PublicValues, Relation, Row
+from jaxstark.air.definition import (
+    Air,
+    Component,
+    Constraints,
+    PublicValues,
+    Relation,
+    Row,
+    spread_columns,
+)
 from jaxstark.air.felt import Felt
 from jaxstark.air.inspector import check_entry
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 
-# Up to so many public terms are added up one by one, which is faster; a statement may have
-# thousands of words.
+# Up to so many public terms of one kind are added up one by one, which is faster.
 FEW_ENTRIES = 40
 
 
@@ -71,10 +78,42 @@ class _Evaluator(Constraints):
         self.entries.append(Entry(relation, values, weight))
 
 
+class Block(NamedTuple):
+    """Entries of one relation and one multiplicity.
+
+    Attributes:
+      relation: the relation.
+      columns: a word of every entry, uint32 ``[n]``, for each value of the tuple.
+      multiplicity: of all of them.
+    """
+
+    relation: Relation
+    columns: tuple[np.ndarray, ...]
+    multiplicity: int
+
+
 class _PublicEvaluator(_Evaluator):
+    """Also keeps blocks of entries as they are, if they are not small."""
+
+    def __init__(self, air: Air, public_values: Mapping[str, Any]) -> None:
+        super().__init__(air, public_values)
+        self.blocks: list[Block] = []
+
     def public(self, relation: Relation, values: Sequence[Any], multiplicity: Any = 1) -> None:
         check_entry(self.air, f"{self.air.name} public terms", relation, values)
         self.entry(relation, values, multiplicity)
+
+    def public_each(
+        self, relation: Relation, columns: Sequence[Any], multiplicity: int = 1
+    ) -> None:
+        check_entry(self.air, f"{self.air.name} public terms", relation, columns)
+        whole = spread_columns(columns)
+        if len(whole[0]) <= FEW_ENTRIES:
+            super().public_each(relation, columns, multiplicity)
+        else:
+            self.blocks.append(
+                Block(relation, tuple(map(_words, whole)), int(_words([multiplicity])[0]))
+            )
 
 
 def run(
@@ -125,13 +164,15 @@ def logup_rules(
     return rules
 
 
-def public_entries(air: Air, values: Mapping[str, Sequence[int]]) -> list[Entry]:
-    """The lookup entries that the verifier adds itself, as host values."""
+def public_entries(
+    air: Air, values: Mapping[str, Sequence[int]]
+) -> tuple[list[Entry], list[Block]]:
+    """The lookup entries that the verifier adds itself, as host values, and blocks of more."""
     if air.public_terms is None:
-        return []
+        return [], []
     evaluator = _PublicEvaluator(air, values)
     air.public_terms(evaluator)
-    return evaluator.entries
+    return evaluator.entries, evaluator.blocks
 
 
 def logup_total(
@@ -147,14 +188,10 @@ def logup_total(
     total = qm31.ZERO
     for claimed in claimed_sums:
         total = qm31.add(total, claimed)
-    entries = public_entries(air, values)
-    if len(entries) > FEW_ENTRIES:
-        by_relation: dict[Relation, list[Entry]] = {}
-        for entry in entries:
-            by_relation.setdefault(entry.relation, []).append(entry)
-        for relation, some in by_relation.items():
-            total = qm31.add(total, _sum_of_fractions(some, elements[relation]))
-        return total
+    entries, blocks = public_entries(air, values)
+    for block in blocks:
+        share = _sum_of_block(block, elements[block.relation])
+        total = qm31.add(total, share)
     # One inversion for all: the fractions are added up over a common denominator.
     num, den = qm31.ZERO, qm31.ONE
     for term_num, term_den in fractions(entries, elements):
@@ -164,24 +201,25 @@ def logup_total(
     return qm31.add(total, qm31.mul(num, qm31.inv(den)))
 
 
-def _sum_of_fractions(entries: Sequence[Entry], elements: RelationElements) -> QM31:
-    """The sum over entries of one relation, in arrays."""
-    columns = [_words(column) for column in zip(*(e.values for e in entries), strict=True)]
-    den = qm31.sub(qm31.from_base(columns[0]), elements.z)
-    for power, column in zip(elements.alpha_powers[1:], columns[1:], strict=True):
+def _sum_of_block(block: Block, elements: RelationElements) -> QM31:
+    """The sum over the entries of a block, in arrays."""
+    first, *others = block.columns
+    den = qm31.sub(qm31.from_base(first), elements.z)
+    for power, column in zip(elements.alpha_powers[1:], others, strict=True):
         den = qm31.add(den, qm31.mul_base(power, column))
     if not np.all(np.any(np.stack(den), axis=0)):
         raise ZeroDivisionError("a public term with denominator 0")
-    rest = -len(entries) % (1 << (len(entries) - 1).bit_length())
+    count = len(first)
+    rest = -count % (1 << (count - 1).bit_length())
     padded = QM31(*(np.pad(w, (0, rest), constant_values=int(i == 0)) for i, w in enumerate(den)))
-    inverse = QM31(*(w[: len(entries)] for w in qm31.batch_inv(padded)))
-    terms = qm31.mul_base(inverse, _words([e.multiplicity for e in entries]))
-    return QM31(*(int(w.sum(dtype=np.uint64)) % m31.P for w in terms))
+    sums = (int(w[:count].sum(dtype=np.uint64)) % m31.P for w in qm31.batch_inv(padded))
+    return qm31.mul_base(QM31(*sums), block.multiplicity)
 
 
 def _words(values: Sequence[Any]) -> np.ndarray:
     """Felts or ints of M31 as words."""
-    return np.array([v.value if isinstance(v, Felt) else v % m31.P for v in values], np.uint32)
+    words = [v.value if isinstance(v, Felt) else int(v) % m31.P for v in values]
+    return np.array(words, np.uint32)
 
 
 def composition_at(

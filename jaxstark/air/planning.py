@@ -81,7 +81,8 @@ def _shape(air: Air, sizes: tuple[int, ...], lengths: tuple[int, ...]) -> ProofS
         )
     public = {name: (0,) * n for (name, _), n in zip(air.public_values, lengths, strict=True)}
     n_lookups = sum(info.n_entries << k for info, k in zip(infos, sizes, strict=True))
-    n_lookups += len(public_entries(air, public))
+    terms, blocks = public_entries(air, public)
+    n_lookups += len(terms) + sum(len(block.columns[0]) for block in blocks)
     if n_lookups >= P:
         raise ValueError(f"{title}: expected fewer than {P} lookups in all, got {n_lookups}")
     columns = [fixed, tuple(trace)]

@@ -261,10 +261,10 @@ class _PublicTerms:
     input_address: int | None
 
     def __call__(self, air: Any) -> None:
-        for i, word in enumerate(air.public_values.input):
-            air.public(CELL, [MEMORY, (self.input_address or 0) + i, 0, word], -1)
-        for i, word in enumerate(air.public_values.output):
-            air.public(OUTPUT, [i, word], -1)
+        given, made = air.public_values.input, air.public_values.output
+        first = self.input_address or 0
+        air.public_each(CELL, [MEMORY, range(first, first + len(given)), 0, given], -1)
+        air.public_each(OUTPUT, [range(len(made)), made], -1)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxstark.air import evaluate
-from jaxstark.air.definition import Air, Relation, component
+from jaxstark.air.definition import Air, Constraints, Relation, component
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 
@@ -20,9 +20,10 @@ def rows(row, air):
 
 
 def public_terms(air):
-    for i, word in enumerate(air.public_values.words):
-        air.public(PAIR, [i, word], -1)
-        air.public(TRIPLE, [word, 5 - word, i], word + i)
+    words = air.public_values.words
+    air.public_each(PAIR, [range(len(words)), words], -1)
+    air.public_each(TRIPLE, [[5 - word for word in words], 7, words], 3)
+    air.public(PAIR, [1, words[0]], words[0] + 1)
 
 
 AIR = Air("public", (rows,), (PAIR, TRIPLE), (("words", None),), public_terms)
@@ -45,11 +46,16 @@ def test_many_public_terms_add_up_as_few_do(count, monkeypatch):
     want = claims[0]
     for claim in claims[1:]:
         want = qm31.add(want, claim)
-    for weight, den in evaluate.fractions(evaluate.public_entries(AIR, words), elements):
+    monkeypatch.setattr(evaluate, "FEW_ENTRIES", 10**6)
+    entries, blocks = evaluate.public_entries(AIR, words)
+    assert (len(entries), blocks) == (2 * (count + 2) + 1, [])
+    for weight, den in evaluate.fractions(entries, elements):
         want = qm31.add(want, qm31.mul(weight.secure, qm31.inv(den.secure)))
-    for few in (0, 10**6):
-        monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
-        assert evaluate.logup_total(AIR, words, elements, claims) == want
+    assert evaluate.logup_total(AIR, words, elements, claims) == want
+    monkeypatch.setattr(evaluate, "FEW_ENTRIES", 0)
+    entries, blocks = evaluate.public_entries(AIR, words)
+    assert len(entries) == 1 and [len(b.columns[0]) for b in blocks] == [count + 2] * 2
+    assert evaluate.logup_total(AIR, words, elements, claims) == want
 
 
 @pytest.mark.parametrize("few", [0, 10**6])
@@ -62,3 +68,23 @@ def test_a_public_denominator_of_0_is_an_error(few, monkeypatch):
     monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
     with pytest.raises(ZeroDivisionError):
         evaluate.logup_total(AIR, words, elements, claims)
+
+
+def test_rows_of_public_terms_are_refused_without_one_length():
+    for columns in ([1, 2], [[1, 2], [3]], [range(2), (1, 2, 3)]):
+        with pytest.raises(ValueError, match="expected sequences of one length, got"):
+            Constraints().public_each(PAIR, columns)
+
+
+def test_rows_of_public_terms_may_be_none():
+    Constraints().public_each(PAIR, [[], 3])
+
+
+def test_rows_of_public_terms_have_the_arity_of_their_relation():
+    def wrong(air):
+        air.public_each(PAIR, [air.public_values.words, 1, 2])
+
+    with pytest.raises(ValueError, match="expected 2 values for relation Pair, got 3"):
+        Air("public", (rows,), (PAIR, TRIPLE), (("words", None),), wrong).shape(
+            (7,), {"words": [1]}
+        )

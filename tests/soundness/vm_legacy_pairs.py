@@ -47,7 +47,7 @@ def program() -> Program:
 
 def honest_legacy() -> Table:
     """The legacy trace of the honest run, 64 rows."""
-    return legacy26_trace(interpreter.run(program()))["steps"]
+    return dict(legacy26_trace(interpreter.run(program()))["steps"])
 
 
 def honest_sound() -> Built:

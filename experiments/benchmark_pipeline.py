@@ -81,7 +81,7 @@ flags.DEFINE_integer("deadline", None, "Seconds after which no row is begun.", l
 flags.DEFINE_string("out", "out/benchmark_results.json", "JSON file; the picture goes beside it.")
 flags.DEFINE_bool("append", False, "Merge the rows into the file of --out.")
 flags.DEFINE_bool("plot", True, "Draw the picture at the end.")
-flags.DEFINE_string("plot_only", None, "Only draw the picture of this results file.")
+flags.DEFINE_string("plot_only", None, "Only print the tables of this results file and draw its picture.")
 flags.DEFINE_string("cold_child", None, "Set by the script for its child processes.")
 flags.DEFINE_float("cold_started", None, "Set by the script for its child processes.")
 _record.define_flags()
@@ -257,6 +257,7 @@ def child() -> int:
 
 def main() -> int:
     if FLAGS.plot_only is not None:
+        print(_benchmark_tables.tables(_benchmark.load(Path(FLAGS.plot_only))["rows"]))
         plot(Path(FLAGS.plot_only))
         return _script.OK
     if FLAGS.write_samples is not None:

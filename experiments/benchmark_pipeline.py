@@ -81,7 +81,7 @@ flags.DEFINE_integer("deadline", None, "Seconds after which no row is begun.", l
 flags.DEFINE_string("out", "out/benchmark_results.json", "JSON file; the picture goes beside it.")
 flags.DEFINE_bool("append", False, "Merge the rows into the file of --out.")
 flags.DEFINE_bool("plot", True, "Draw the picture at the end.")
-flags.DEFINE_string("plot_only", None, "Only print the tables of this results file and draw its picture.")
+flags.DEFINE_string("plot_only", None, "Only print and draw this results file.")
 flags.DEFINE_string("cold_child", None, "Set by the script for its child processes.")
 flags.DEFINE_float("cold_started", None, "Set by the script for its child processes.")
 _record.define_flags()

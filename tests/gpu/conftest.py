@@ -1,10 +1,12 @@
 """GPU tests are skipped, for one reason, where JAX has no GPU that runs the kernels.
 
 ``--part=I/N`` runs the I-th of N parts, for processes side by side: most of the time is compiling.
-Tests that share what one compiles stay together; those that measure are in no part.
+Tests that share what one compiles stay together; those that measure are ``--part=alone``.
 """
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -15,7 +17,9 @@ ALONE = ("test_compile_time.py", "test_limits.py")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Also read where no part is asked for."""
-    parser.addoption("--part", default=None, metavar="I/N", help="one of N parts, I from 0")
+    parser.addoption(
+        "--part", default=None, metavar="I/N", help="one of N parts, I from 0, or 'alone'"
+    )
 
 
 @pytest.hookimpl(trylast=True)  # after those that marks deselect
@@ -23,9 +27,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave the tests of one part."""
     if (text := config.getoption("--part")) is None:
         return
-    part, parts = (int(number) for number in text.split("/"))
-    if not 0 <= part < parts or parts <= len(TOGETHER):
-        raise pytest.UsageError(f"--part: expected 0 <= I < N, N > {len(TOGETHER)}, got {text}")
+    if text == "alone":
+        items[:] = [item for item in items if item.path.name in ALONE]
+        return
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not part < parts or parts <= len(TOGETHER):
+        expected = f"I/N with I < N and N > {len(TOGETHER)}, or alone"
+        raise pytest.UsageError(f"--part: expected {expected}, got {text!r}")
     turn, kept = 0, []
     for item in items:
         if (name := item.path.name) in ALONE:

@@ -1,6 +1,6 @@
 """Arrays between the host and a GPU, faster than one copy after the other.
 
-A copy out of ordinary memory goes through a buffer that one thread fills, at a tenth of what the
+A copy out of ordinary memory goes through a buffer that one thread fills, far more slowly than the
 link carries: large arrays are sent in parts by several threads. A result that the program itself
 puts into page-locked memory of the host is there when the program ends, which saves the wait for a
 copy after it. Nothing here is for devices other than GPUs, whose arrays take JAX's own way.

@@ -190,8 +190,7 @@ def logup_total(
         total = qm31.add(total, claimed)
     entries, blocks = public_entries(air, values)
     for block in blocks:
-        share = _sum_of_block(block, elements[block.relation])
-        total = qm31.add(total, share)
+        total = qm31.add(total, _sum_of_block(block, elements[block.relation]))
     # One inversion for all: the fractions are added up over a common denominator.
     num, den = qm31.ZERO, qm31.ONE
     for term_num, term_den in fractions(entries, elements):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from itertools import repeat
 from typing import Any
 
@@ -35,23 +35,17 @@ def fault_of(air: Air, params: ProofParams, public_values: Any, m: Messages) -> 
     return None
 
 
-class _Elements(Mapping[Relation, RelationElements]):
+class _Elements(dict[Relation, RelationElements]):
     """Made when they are asked for: public terms name few of the relations."""
 
     def __init__(self, drawn: Iterable[tuple[Relation, np.ndarray]]) -> None:
-        self._drawn: dict[Relation, Any] = dict(drawn)
+        super().__init__()
+        self._drawn = dict(drawn)
 
-    def __getitem__(self, relation: Relation) -> RelationElements:
-        if isinstance(found := self._drawn[relation], np.ndarray):
-            z, alpha = felts(found.T)
-            found = self._drawn[relation] = relation_elements(z, alpha, relation.arity)
-        return found
-
-    def __iter__(self) -> Iterator[Relation]:
-        return iter(self._drawn)
-
-    def __len__(self) -> int:
-        return len(self._drawn)
+    def __missing__(self, relation: Relation) -> RelationElements:
+        z, alpha = felts(self._drawn[relation].T)
+        self[relation] = made = relation_elements(z, alpha, relation.arity)
+        return made
 
 
 def stark_proof(

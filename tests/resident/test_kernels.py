@@ -75,3 +75,12 @@ def test_kernels_are_compiled_before_the_program(monkeypatch):
     )
     kernels.compile_program(program)
     assert len(order) == 3 and order[-1] == "program"
+
+
+def test_a_kernel_that_does_not_compile_is_not_passed_over(monkeypatch):
+    def fail(device, kernel):
+        raise RuntimeError("no code")
+
+    monkeypatch.setattr(kernels, "_compile", fail)
+    with pytest.raises(RuntimeError, match="no code"):
+        kernels.compile_program(lower(add(1)))

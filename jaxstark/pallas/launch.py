@@ -191,14 +191,14 @@ def stack(*lanes: int, vector: int = 1) -> Any:
     nothing.
 
     Args:
-      lanes: (128 vector,), the lanes in order; (32, 4), in order too; (4, 8, 4) and (4, 32), a
-        warp for each of the first 4.
+      lanes: (128 vector,), the lanes in order; (rows, words), in order too unless (4, 32) or three
+        axes, which have a warp for each of the first 4.
       vector: neighbouring words of a thread.
     """
     if len(lanes) == 1:
         tiles, warps, threads = ((1, *lanes), (32 * vector,), (vector,)), -3, (-2,)
-    elif lanes == (32, 4):
-        tiles, warps, threads = ((1, *lanes), (8, 4), (1,)), -5, (-3, -2)
+    elif len(lanes) == 2 and lanes[0] > 4:
+        tiles, warps, threads = ((1, *lanes), (lanes[0] // 4, lanes[1]), (1,)), -5, (-3, -2)
     else:
         tiles, warps = ((1, *lanes), (1,)), -len(lanes) - 1
         threads = tuple(range(-len(lanes), -1))

@@ -102,6 +102,14 @@ def abstract_transcript(p: Program) -> Transcript:
     return Transcript.of(Blake2sChannel(), DeviceHashes(p.interpret))
 
 
+class Begun(NamedTuple):
+    """A proof whose trace is committed to: the tree, the draw ``[2, 4]`` and the transcript."""
+
+    tree: Committed
+    drawn: Array
+    transcript: Transcript
+
+
 def protocol(
     p: Program,
     t: Tables,
@@ -110,12 +118,26 @@ def protocol(
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
+    return complete(p, t, inputs, begin(p, t, inputs.rows, transcript), done)
+
+
+def begin(p: Program, t: Tables, rows: Sequence[Array], transcript: Transcript) -> Begun:
+    """Step 1 of ``protocol``."""
     # 1. Commit the columns.
-    tree, drawn, transcript = transcript.commit_and_draw(
-        partial(stages.commit_trace, p, t, inputs.rows)
-    )
+    return Begun(*transcript.commit_and_draw(partial(stages.commit_trace, p, t, rows)))
+
+
+def complete(
+    p: Program,
+    t: Tables,
+    inputs: Inputs,
+    begun: Begun,
+    done: Done = lambda stage, arrays: None,
+) -> Messages:
+    """Steps 2 to 6 of ``protocol``."""
+    tree, drawn, transcript = begun
     trees = [inputs.fixed, tree]
-    done("commit trace", trees[-1])
+    done("commit trace", tree)
 
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
     relations, elements, claims = [], (), jnp.zeros((0, 4), np.uint32)

@@ -11,6 +11,7 @@ from jaxstark import circle, fft_reference, twiddles  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
 from jaxstark.pallas.fft import api, mosaic_gpu, tile_views  # noqa: E402
 from jaxstark.pallas.fft.config import TILE_LOG, FftConfig, StorageConfig  # noqa: E402
+from jaxstark.pallas.fft.exchange import Exchanged, Views, exchange_pass  # noqa: E402
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
 from jaxstark.pallas.launch import LANES  # noqa: E402
 
@@ -71,6 +72,24 @@ def test_evaluation_equals_the_reference(count, log_columns, log_size, config):
     assert np.array_equal(np.asarray(got), want)
 
 
+def some_layers(values, table, low: int, high: int, inverse: bool) -> np.ndarray:
+    """The layers ``low..high-1`` by the reference's arithmetic."""
+    v = values
+    count, size = v.shape
+    for t in range(low, high) if inverse else reversed(range(low, high)):
+        blocks = size >> (t + 1)
+        pairs = v.reshape(count, blocks, 2, -1)
+        factors = table[blocks : 2 * blocks, None]
+        a, b = pairs[:, :, 0], pairs[:, :, 1]
+        if inverse:
+            a, b = m31.add(a, b), m31.mul(m31.sub(a, b), factors)
+        else:
+            b = m31.mul(b, factors)
+            a, b = m31.add(a, b), m31.sub(a, b)
+        v = np.stack([a, b], axis=2).reshape(count, -1)
+    return m31.mul(v, table[:1]) if inverse and 1 << high == size else v
+
+
 @pytest.mark.parametrize("inverse", [False, True])
 def test_strided_layers_equal_the_reference(inverse):
     """Three layers at once, in the middle, and with vectors of two words per thread."""
@@ -84,19 +103,46 @@ def test_strided_layers_equal_the_reference(inverse):
             x, t, Strided(low, high, 256), log_size=log_size, inverse=inverse, interpret=True
         )
     )(values, table)
-    v = values
-    for t in range(low, high) if inverse else reversed(range(low, high)):
-        blocks = 1 << (log_size - 1 - t)
-        pairs = v.reshape(1, blocks, 2, -1)
-        factors = table[blocks : 2 * blocks, None]
-        a, b = pairs[:, :, 0], pairs[:, :, 1]
-        if inverse:
-            a, b = m31.add(a, b), m31.mul(m31.sub(a, b), factors)
-        else:
-            b = m31.mul(b, factors)
-            a, b = m31.add(a, b), m31.sub(a, b)
-        v = np.stack([a, b], axis=2).reshape(1, -1)
-    assert np.array_equal(np.asarray(got), v)
+    assert np.array_equal(np.asarray(got), some_layers(values, table, low, high, inverse))
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize(
+    ("width", "low", "high", "log_size"),
+    [
+        (32, 5, 12, 13),  # several blocks and vectors, and all kinds of lanes
+        (16, 5, 12, 12),
+        (8, 3, 11, 12),
+    ],
+)
+def test_layers_with_an_exchange_equal_the_reference(width, low, high, log_size, inverse):
+    values = m31.canonical(columns(2, log_size, 2))
+    tables = twiddles.inverse_table if inverse else twiddles.forward_table
+    table, plan = tables(log_size), Exchanged(low, high, width)
+    run = jax.jit(
+        lambda x, t: exchange_pass(x, t, plan, log_size=log_size, inverse=inverse, interpret=True)
+    )
+    want = some_layers(values, table, low, high, inverse)
+    assert np.array_equal(np.asarray(run(values, table)), want)
+
+
+def test_an_exchange_reads_a_shorter_column_for_each_copy():
+    """Also words p, where the result is canonical."""
+    coefficients, table = columns(2, 10, 4), twiddles.forward_table(12)
+    run = jax.jit(
+        lambda x, t: exchange_pass(
+            x,
+            t,
+            Exchanged(4, 10, 16),
+            log_size=12,
+            inverse=False,
+            canonical=True,
+            interpret=True,
+        )
+    )
+    copies = m31.canonical(np.tile(coefficients, 4))
+    want = some_layers(copies, table, 4, 10, False)
+    assert np.array_equal(np.asarray(run(coefficients, table)), want)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +195,18 @@ def accesses(jaxpr):
                         yield from accesses(inner)
 
 
+def exchanged(inverse: bool):
+    plan = Exchanged(5, 12, 16)
+    return lambda x, t: exchange_pass(x, t, plan, log_size=12, inverse=inverse)
+
+
 @pytest.mark.parametrize(
     ("run", "count"),
     [
         (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=False), 4),
         (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=True), 4),
+        (exchanged(False), 1),
+        (exchanged(True), 1),
         (lambda x, t: api.to_storage(x, config=StorageConfig(8)), 64),
         (lambda x, t: api.to_storage([x, x], config=StorageConfig(8)), 64),
     ],
@@ -190,12 +243,25 @@ def test_rows_of_the_tile_do_not_meet_in_a_bank():
     assert high * low * LANES == 1 << TILE_LOG
 
 
+@pytest.mark.parametrize("width", [8, 16, 32])
+def test_vectors_of_an_exchange_do_not_meet_in_a_bank(width):
+    """Those that a warp moves at a time: neighbours in the upper view, high bits in the lower."""
+    *high, rows, words = Views(1 << 8, width).memory().shape
+    assert words == width and rows > Views(1 << 8, width).words
+    count = 32 // width
+    upper = [width * i for i in range(count)]
+    lower = [width * rows * i for i in range(count)]
+    assert count in (1, high[-1])
+    for starts in (upper, lower):
+        assert sorted((s + i) % 32 for s in starts for i in range(width)) == list(range(32))
+
+
 # Lowering for CUDA, which refuses forms that the interpreter takes.
 
 
 @pytest.mark.parametrize(
     ("count", "log_size", "calls"),
-    [(1, 7, 1), (416, 16, 2), (26, 22, 3), (15, 27, 4)],
+    [(1, 7, 1), (416, 16, 2), (26, 20, 2), (8, 21, 2), (26, 22, 2), (26, 24, 3), (15, 27, 3)],
 )
 def test_interpolation_lowers_for_cuda(count, log_size, calls):
     x, table = shape(count, 1 << log_size), shape(1 << log_size)
@@ -204,7 +270,7 @@ def test_interpolation_lowers_for_cuda(count, log_size, calls):
 
 @pytest.mark.parametrize(
     ("count", "log_columns", "log_size", "calls"),
-    [(3, 7, 8, 1), (26, 20, 21, 3), (7, 26, 27, 3)],
+    [(3, 7, 8, 1), (26, 20, 21, 2), (26, 22, 26, 2), (7, 26, 27, 3)],
 )
 def test_evaluation_lowers_for_cuda(count, log_columns, log_size, calls):
     x, table = shape(count, 1 << log_columns), shape(1 << log_size)
@@ -219,16 +285,23 @@ def test_storage_order_lowers_for_cuda(count, log_size, interleave):
     assert kernels(lambda x: api.to_storage(x, config=config), x) == 1
 
 
-@pytest.mark.parametrize("layers", [1, 4, 5, 6])
+@pytest.mark.parametrize("layers", [1, 4, 6, 8, 10])
 def test_passes_cover_all_layers_in_few_launches(layers):
     config = FftConfig(layers=layers)
     for log_size in filter(api.fits, range(40)):
         passes = config.strided(log_size)
-        assert len(passes) <= 3
+        assert len(passes) == -(-max(log_size - TILE_LOG, 0) // layers)
         covered = [t for low, high in passes for t in range(low, high)]
         assert covered == list(range(TILE_LOG, log_size))
         for low, high in passes:
-            assert all((1 << low) % config.lanes(high - low, i) == 0 for i in (False, True))
+            count = high - low
+            if count <= config.direct:
+                assert all((1 << low) % config.lanes(count, i) == 0 for i in (False, True))
+                continue
+            # Words of a thread between the layers of either view and the registers that there are.
+            views = Views(1 << count, config.width(count))
+            assert views.width in (8, 16, 32) and views.words in (32, 64)
+            assert 2 * views.log_lanes <= count
 
 
 # What is refused.

@@ -23,6 +23,7 @@ import numpy as np
 from jaxstark.fft_reference import log_length
 from jaxstark.pallas.fft import mosaic_gpu, storage
 from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, StorageConfig
+from jaxstark.pallas.fft.exchange import Exchanged, exchange_pass
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile
 
 Array = Any
@@ -60,11 +61,8 @@ def interpolate(
     _check(len(values), log_size, log_size, table)
     # No need to reduce p first: the last layer multiplies every word by the scale.
     v = _tiles(values, table, log_size, log_size, config, True, False, interpret)
-    for low, high in config.strided(log_size):
-        plan = Strided(low, high, config.lanes(high - low, True))
-        v = mosaic_gpu.strided_pass(
-            v, table, plan, log_size=log_size, inverse=True, interpret=interpret
-        )
+    for layers in config.strided(log_size):
+        v = _above(v, table, layers, log_size, config, True, False, interpret)
     return v
 
 
@@ -99,11 +97,8 @@ def evaluate(
     first = True
     # The layers above the column's own size would meet zero upper halves, and only copy: the
     # first pass reads its words for each of the copies.
-    for low, high in reversed(config.strided(log_columns)):
-        plan = Strided(low, high, config.lanes(high - low, False))
-        v = mosaic_gpu.strided_pass(
-            v, table, plan, log_size=log_size, inverse=False, canonical=first, interpret=interpret
-        )
+    for layers in reversed(config.strided(log_columns)):
+        v = _above(v, table, layers, log_size, config, False, first, interpret)
         first = False
     return _tiles(v, table, log_columns, log_size, config, False, first, interpret)
 
@@ -164,6 +159,26 @@ def _piece(arrays: Sequence[Array], starts: Sequence[int], index: int) -> storag
         if start < first + storage.COLUMNS and start + len(array) > first
     ]
     return storage.Piece(jnp.concatenate(window), first)
+
+
+def _above(
+    v: Array,
+    table: Array,
+    layers: tuple[int, int],
+    log_size: int,
+    config: FftConfig,
+    inverse: bool,
+    canonical: bool,
+    interpret: bool,
+) -> Array:
+    """Layers of distances above the tile, on a domain of ``2^log_size`` points."""
+    low, high = layers
+    options: dict[str, Any] = {"log_size": log_size, "inverse": inverse, "interpret": interpret}
+    if high - low <= config.direct:
+        plan = Strided(low, high, config.lanes(high - low, inverse))
+        return mosaic_gpu.strided_pass(v, table, plan, canonical=canonical, **options)
+    plan = Exchanged(low, high, config.width(high - low))
+    return exchange_pass(v, table, plan, canonical=canonical, **options)
 
 
 def _tiles(

@@ -59,7 +59,7 @@ def _layer(
     count, *lanes = words.shape
     blocks = count // (2 * distance)
     pairs = lax.reshape(words, (blocks, 2, distance, *lanes))
-    a, b = (_part(pairs, 1, i, 1, (count // 2, *lanes)) for i in range(2))
+    a, b = (part(pairs, 1, i, 1, (count // 2, *lanes)) for i in range(2))
     if scale is not None:
         factors = m31.mul_doubled(doubled(factors), repeat(scale, blocks))
     factors = doubled(factors)
@@ -68,13 +68,13 @@ def _layer(
         factors = lax.concatenate([factors] * distance, 1)
         factors = lax.reshape(factors, a.shape)
     done = []
-    part = max(min(_GROUP * 128 // math.prod(lanes), count // 2), 1)
-    for first in range(0, count // 2, part):
-        x, y, factor = (_part(v, 0, first, part, (part, *lanes)) for v in (a, b, factors))
+    size = max(min(_GROUP * 128 // math.prod(lanes), count // 2), 1)
+    for first in range(0, count // 2, size):
+        x, y, factor = (part(v, 0, first, size, (size, *lanes)) for v in (a, b, factors))
         if inverse:
             x, y = m31.add(x, y), m31.mul_doubled(factor, m31.sub(x, y))
             if scale is not None:
-                x = m31.mul_doubled(repeat(doubled(scale), part), x)
+                x = m31.mul_doubled(repeat(doubled(scale), size), x)
         else:
             product = m31.mul_doubled(factor, y)
             x, y = m31.add(x, product), m31.sub(x, product)
@@ -85,7 +85,7 @@ def _layer(
     return lax.reshape(lax.concatenate(halves, 1), words.shape)
 
 
-def _part(words: Array, axis: int, first: int, size: int, shape: tuple[int, ...]) -> Array:
+def part(words: Array, axis: int, first: int, size: int, shape: tuple[int, ...]) -> Array:
     """``size`` words from ``first`` along an axis, in a shape."""
     if words.shape[axis] != size:
         start = [0] * words.ndim

@@ -10,8 +10,6 @@ from jaxstark.pallas.launch import LANES
 TILE_LOG = 12
 # Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
 MIN_LOG = LANES.bit_length() - 1
-# Passes over the layers above the tile, each of 6 layers at most up to MAX_LOG.
-_MAX_PASSES = 3
 MAX_LOG = 29
 
 
@@ -19,15 +17,17 @@ class FftConfig(NamedTuple):
     """How a transform is cut into passes over memory.
 
     Attributes:
-      layers: most layers of a pass above the tile, a word of a thread for each of its 2^layers
-        operands: few passes are worth the registers.
+      layers: most layers of a pass above the tile, see ``width``.
+      direct: most of them without an exchange in shared memory, where a thread has a word for each
+        of the ``2^layers`` operands.
       words: words in the registers of a thread in such a pass, at least one per butterfly operand.
       inverse_words: the same of an inverse.
       tile_columns: tiles that a block transforms one after the other, of different columns, with
         one set of twiddles in registers.
     """
 
-    layers: int = 7
+    layers: int = 10
+    direct: int = 6
     words: int = 32
     inverse_words: int = 64
     tile_columns: int = 1
@@ -35,14 +35,21 @@ class FftConfig(NamedTuple):
     def strided(self, log_size: int) -> tuple[tuple[int, int], ...]:
         """Layers ``(low, high)`` of each pass above the tile, by ascending distance ``2^low``."""
         count = max(log_size - TILE_LOG, 0)
-        passes = min(-(-count // self.layers), _MAX_PASSES)
+        passes = -(-count // self.layers)
         ends = [TILE_LOG + -(-count * i // passes) for i in range(passes + 1)] if passes else []
         return tuple(zip(ends, ends[1:], strict=False))
 
     def lanes(self, layers: int, inverse: bool) -> int:
-        """Contiguous words of a vector in a pass of so many layers, one or two per thread."""
+        """Contiguous words of a vector in a direct pass, one or two per thread."""
         words = self.inverse_words if inverse else self.words
         return LANES * min(max(words >> layers, 1), 2)
+
+    def width(self, layers: int) -> int:
+        """Contiguous words of a vector in a pass with an exchange, for 7 to 10 layers.
+
+        Short vectors use less of the memory's rate, more words per thread leave fewer threads.
+        """
+        return 32 >> ((layers - 6) // 2)
 
 
 class StorageConfig(NamedTuple):

@@ -4,7 +4,8 @@ A pass does a range of layers; layer t pairs words ``2^t`` apart, within blocks 
 words that share one twiddle. Twiddles are in the heap layout of ``jaxstark.twiddles``.
 
 * ``strided_pass``, distances of at least a tile: vectors of contiguous words, butterflies between
-  vectors, twiddles that are uniform in a block of the grid.
+  vectors, twiddles that are uniform in a block of the grid. For more layers than a thread has words
+  for, ``exchange.exchange_pass`` does the same.
 * ``tile_pass``, distances within a tile of 2^12 words: butterflies between the words of a thread
   in one of three views of the tile, see ``tile_views``.
 

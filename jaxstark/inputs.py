@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -13,7 +14,8 @@ from jaxstark import statement, transfer
 from jaxstark.air.debugger import find_violation
 from jaxstark.errors import ProvingError
 from jaxstark.key import VerifyingKey
-from jaxstark.profile import get_profile
+from jaxstark.params import ProofParams
+from jaxstark.profile import Profile, get_profile
 from jaxstark.trace import ColumnTable, Trace
 
 
@@ -50,11 +52,15 @@ def read_by_constraints(trace: Trace) -> dict[str, np.ndarray]:
 
 def bound_channel(trace: Trace, key: VerifyingKey) -> Any:
     """The channel on the host after the statement and the root of tree 0."""
-    profile = get_profile(key.profile)
-    channel = statement.bind_statement(
-        profile.new_channel(), profile, key.air, key.params, key.log_sizes, trace.public_values
-    )
+    channel = _configured(get_profile(key.profile), key.air, key.params, key.log_sizes)
+    channel = statement.bind_public_values(channel, trace.public_values)
     return channel.mix_root(key.preprocessed_root)
+
+
+@lru_cache(maxsize=64)
+def _configured(profile: Profile, air: str, params: ProofParams, log_sizes: tuple[int, ...]) -> Any:
+    """The channel after ``statement.bind_configuration``, kept: channels are values."""
+    return statement.bind_configuration(profile.new_channel(), profile, air, params, log_sizes)
 
 
 def explain(trace: Trace, fault: str) -> ProvingError:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jaxstark.params import ProofParams, fri_packing
-from jaxstark.shape import MAX_WORDS, ProofShape, parts, size_groups
+from jaxstark.shape import MAX_WORDS, ProofShape, begins_apart, parts, size_groups
 
 WORD, DIGEST, SECURE = 4, 32, 16  # bytes
 WORDS_PER_BLOCK = 16  # a Blake2s compression takes 64 bytes
@@ -100,6 +100,8 @@ def memory(shape: ProofShape, params: ProofParams, batch: int) -> Memory:
     held, coefficients = held + committed(trees[-1]), coefficients + values(trees[-1])
     # Sums of up to 64 weighted coefficients, in QM31.
     peaks["out-of-domain values"] = held + coefficients + values(columns) // 16
+    # A program that has committed to the trace leaves its coefficients to the next one.
+    held += values(trees[0]) if batch == 1 and begins_apart(shape) else 0
     smaller = sum(2 * SECURE << (k + blowup) for k in set(columns) if k < log_size)
     peaks["quotients"] = held + smaller + secure_domain
     held, log_layer = held + secure_domain, log_domain

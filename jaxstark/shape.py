@@ -14,6 +14,9 @@ import numpy as np
 COMPOSITION_COLUMNS = 8  # left and right halves of four coordinates
 PREPROCESSED, TRACE, INTERACTION = 0, 1, 2  # tree indices; the composition tree comes last
 MAX_WORDS = int(np.iinfo(np.int32).max)  # of an array that a kernel reads
+# Words of traces whose commitment keeps a GPU busy while the host starts a larger program, but not
+# so long that this is nothing beside the memory that two programs take.
+_APART_WORDS = range(1 << 24, 1 << 27)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,14 @@ def size_groups(columns: tuple[int, ...]) -> tuple[tuple[int, tuple[int, ...]], 
     """
     sizes = sorted(set(columns))
     return tuple((k, tuple(i for i, c in enumerate(columns) if c == k)) for k in sizes)
+
+
+def begins_apart(shape: ProofShape) -> bool:
+    """Whether a proof over kernels commits to the trace in a program of its own.
+
+    It starts sooner than the program of a whole proof, and needs no transcript.
+    """
+    return sum(1 << k for k in shape.columns[TRACE]) in _APART_WORDS
 
 
 def parts(

@@ -37,10 +37,26 @@ def bind_statement(
     public_values: Mapping[str, Sequence[int]],
 ) -> Any:
     """Tag, AIR id, configuration, sizes and public values, before any commitment."""
+    channel = bind_configuration(channel, profile, air_id, params, log_sizes)
+    return bind_public_values(channel, public_values)
+
+
+def bind_configuration(
+    channel: Any,
+    profile: Profile,
+    air_id: str,
+    params: ProofParams,
+    log_sizes: Sequence[int],
+) -> Any:
+    """The part of a statement that all proofs with one key share."""
     channel = channel.mix_u32s(_words(TAG))
     channel = channel.mix_u32s(_words(air_id.encode()))
     channel = profile.mix_config(channel, params)
-    channel = channel.mix_u32s([len(log_sizes), *log_sizes])
+    return channel.mix_u32s([len(log_sizes), *log_sizes])
+
+
+def bind_public_values(channel: Any, public_values: Mapping[str, Sequence[int]]) -> Any:
+    """The rest of a statement."""
     words = [len(public_values)]
     for vector in public_values.values():
         words += [len(vector), *vector]

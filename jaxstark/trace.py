@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Trace:
         object.__setattr__(self, "public_values", public)
         self.air.shape(self.log_sizes, public)
 
-    @property
+    @cached_property
     def log_sizes(self) -> tuple[int, ...]:
         """log2 of the rows of every component."""
         return tuple(_rows(self.columns[c.name]).bit_length() - 1 for c in self.air.components)

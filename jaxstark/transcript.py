@@ -126,6 +126,11 @@ class Transcript:
         digest = np.frombuffer(channel.digest, "<u4").astype(np.uint32)
         return Transcript(digest, np.array([channel.n_draws], np.uint32), hashes)
 
+    @staticmethod
+    def after(digest: Array, hashes: Hashes) -> Transcript:
+        """The state after a step that absorbed something: nothing has been drawn since."""
+        return Transcript(digest, np.zeros(1, np.uint32), hashes)
+
     def mix(self, *words: Array) -> Self:
         """Absorb words in one step: of secure elements, or of a 64-bit number, low word first."""
         digest = self.hashes.hash_words((self.digest, *words))

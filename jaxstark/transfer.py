@@ -38,12 +38,12 @@ def default_device() -> Any:
 def to_device(arrays: Sequence[Array]) -> list[Array]:
     """Arrays on the default device, those of NumPy sent side by side if they are large.
 
-    Words and shapes stay as they are; arrays of JAX are returned as ``jnp.asarray`` does.
+    Words and shapes stay as they are; arrays of JAX are returned wherever they are.
     """
     device = default_device()
     size = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
     if device.platform != "gpu" or size <= LEAST_PART:
-        return [jnp.asarray(a) for a in arrays]
+        return [a if isinstance(a, jax.Array) else jnp.asarray(a) for a in arrays]
     return send(arrays, device, max(size // THREADS, LEAST_PART))
 
 

@@ -49,6 +49,13 @@ def channel_steps(channel: Blake2sChannel):
     return first, second, again, third, prefix, positions, channel.digest
 
 
+def test_a_state_without_draws_is_its_digest():
+    whole = Transcript.of(START, HostHashes())
+    rest = Transcript.after(whole.digest, HostHashes())
+    assert bytes_of(rest.digest) == START.digest and bytes_of(rest.n_draws) == bytes(4)
+    assert all(map(np.array_equal, jax.tree.leaves(rest), jax.tree.leaves(whole)))
+
+
 @pytest.mark.parametrize(
     "hashes", [HostHashes(), DeviceHashes(interpret=True)], ids=["host", "kernels"]
 )

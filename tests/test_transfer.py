@@ -32,7 +32,12 @@ def test_arrays_that_are_cut_come_back_whole(part):
 
 def test_arrays_of_jax_are_not_copied():
     array = jax.numpy.arange(8, dtype=np.uint32)
-    assert transfer.to_device([array])[0] is array
+    elsewhere = [SingleDeviceSharding(jax.devices()[0], memory_kind="pinned_host")]
+    elsewhere += map(SingleDeviceSharding, jax.devices()[-1:])
+    arrays = [array, *(jax.device_put(array, place) for place in elsewhere)]
+    sent = transfer.to_device([*arrays, np.arange(8)])
+    assert all(got is want for got, want in zip(sent, arrays, strict=False))
+    assert isinstance(sent[-1], jax.Array)
 
 
 def test_a_result_in_page_locked_memory_outlives_its_array():

@@ -19,6 +19,8 @@ from jaxstark.wire import MAX_AIR_ID
 
 # log_size -> uint32 [2^log_size] in row order
 Generator = Callable[[int], np.ndarray]
+# Types of the columns of public terms that have a word for every row.
+VECTORS: tuple[type[Any], ...] = (list, tuple, range, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -284,14 +286,13 @@ class Constraints:
 
 def spread_columns(columns: Sequence[Any]) -> list[Sequence[Any]]:
     """Columns of one length; ``ValueError`` if there is no sequence, or of several lengths."""
-    vectors = [isinstance(column, list | tuple | range | np.ndarray) for column in columns]
-    lengths = {len(column) for column, is_one in zip(columns, vectors, strict=True) if is_one}
+    lengths = {len(column) for column in columns if isinstance(column, VECTORS)}
     if len(lengths) != 1:
         raise ValueError(
             f"columns of public terms: expected sequences of one length, got {sorted(lengths)}"
         )
     (count,) = lengths
-    return [c if one else (c,) * count for c, one in zip(columns, vectors, strict=True)]
+    return [c if isinstance(c, VECTORS) else (c,) * count for c in columns]
 
 
 def first_row(log_size: int) -> np.ndarray:

@@ -10,11 +10,14 @@ Source: protocol sections 7, 8 and 10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from math import sumprod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxstark.air.definition import (
+    VECTORS,
     Air,
     Component,
     Constraints,
@@ -29,7 +32,7 @@ from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 
 # Up to so many public terms of one kind are added up one by one, which is faster.
-FEW_ENTRIES = 40
+FEW_ENTRIES = 8
 
 
 class RelationElements(NamedTuple):
@@ -44,6 +47,17 @@ class RelationElements(NamedTuple):
         for power, value in zip(self.alpha_powers[1:], values[1:], strict=True):
             total = total + Felt(power) * value
         return total
+
+    def combine_words(self, words: Sequence[int]) -> QM31:
+        """``combine`` of host scalars."""
+        a, b, c, d = zip(*self.alpha_powers, strict=True)
+        z = self.z
+        return QM31(
+            (sumprod(a, words) - z.a) % m31.P,
+            (sumprod(b, words) - z.b) % m31.P,
+            (sumprod(c, words) - z.c) % m31.P,
+            (sumprod(d, words) - z.d) % m31.P,
+        )
 
 
 def relation_elements(z: QM31, alpha: QM31, arity: int) -> RelationElements:
@@ -109,11 +123,11 @@ class _PublicEvaluator(_Evaluator):
         check_entry(self.air, f"{self.air.name} public terms", relation, columns)
         whole = spread_columns(columns)
         if len(whole[0]) <= FEW_ENTRIES:
-            super().public_each(relation, columns, multiplicity)
+            for row in zip(*whole, strict=True):
+                self.entry(relation, row, multiplicity)
         else:
-            self.blocks.append(
-                Block(relation, tuple(map(_words, whole)), int(_words([multiplicity])[0]))
-            )
+            words = tuple(_column(column, len(whole[0])) for column in columns)
+            self.blocks.append(Block(relation, words, _words([multiplicity])[0]))
 
 
 def run(
@@ -185,40 +199,65 @@ def logup_total(
 
     Raises ``ZeroDivisionError`` if a public denominator is 0 (probability about 2^-124).
     """
-    total = qm31.ZERO
-    for claimed in claimed_sums:
-        total = qm31.add(total, claimed)
+    coordinates = zip(qm31.ZERO, *claimed_sums, strict=True)
+    total = QM31._make(sum(words) % m31.P for words in coordinates)
     entries, blocks = public_entries(air, values)
     for block in blocks:
         total = qm31.add(total, _sum_of_block(block, elements[block.relation]))
-    # One inversion for all: the fractions are added up over a common denominator.
-    num, den = qm31.ZERO, qm31.ONE
-    for term_num, term_den in fractions(entries, elements):
-        scaled = qm31.mul(term_num.secure, den)
-        num = qm31.add(qm31.mul(num, term_den.secure), scaled)
-        den = qm31.mul(den, term_den.secure)
-    return qm31.add(total, qm31.mul(num, qm31.inv(den)))
+    if entries:
+        # One inversion for all: the fractions are added up over a common denominator.
+        num, den = reduce(_add_fractions, (_fraction(entry, elements) for entry in entries))
+        total = qm31.add(total, qm31.mul(num, qm31.inv(den)))
+    return total
+
+
+def _fraction(entry: Entry, elements: Elements) -> tuple[QM31, QM31]:
+    """The fraction of a public term."""
+    weight, *words = _words([entry.multiplicity, *entry.values])
+    return qm31.from_base(weight), elements[entry.relation].combine_words(words)
+
+
+def _add_fractions(x: tuple[QM31, QM31], y: tuple[QM31, QM31]) -> tuple[QM31, QM31]:
+    (num, den), (other_num, other_den) = x, y
+    return qm31.add(qm31.mul(num, other_den), qm31.mul(other_num, den)), qm31.mul(den, other_den)
 
 
 def _sum_of_block(block: Block, elements: RelationElements) -> QM31:
-    """The sum over the entries of a block, in arrays."""
-    first, *others = block.columns
-    den = qm31.sub(qm31.from_base(first), elements.z)
-    for power, column in zip(elements.alpha_powers[1:], others, strict=True):
-        den = qm31.add(den, qm31.mul_base(power, column))
-    if not np.all(np.any(np.stack(den), axis=0)):
+    """The sum over the entries of a block, in arrays of int64."""
+    powers = np.array(elements.alpha_powers)[:, :, None]
+    den = -np.array(elements.z)[:, None]
+    for power, column in zip(powers, block.columns, strict=True):
+        den = (den + power * column) % m31.P
+    if not den.any(axis=0).all():
         raise ZeroDivisionError("a public term with denominator 0")
-    count = len(first)
-    rest = -count % (1 << (count - 1).bit_length())
-    padded = QM31(*(np.pad(w, (0, rest), constant_values=int(i == 0)) for i, w in enumerate(den)))
-    sums = (int(w[:count].sum(dtype=np.uint64)) % m31.P for w in qm31.batch_inv(padded))
-    return qm31.mul_base(QM31(*sums), block.multiplicity)
+    sums = (int(w.sum()) % m31.P for w in qm31.inv_wide(qm31.from_array(den), _inv_each))
+    return qm31.from_ints(w * block.multiplicity % m31.P for w in sums)
 
 
-def _words(values: Sequence[Any]) -> np.ndarray:
+def _inv_each(words: np.ndarray) -> np.ndarray:
+    """Inverses of words in int64, none 0."""
+    count = len(words)
+    padded = np.ones(1 << (count - 1).bit_length(), np.int64)
+    padded[:count] = words
+    return m31.tree_inv(padded, _product, lambda one: np.array([m31.inv(int(one[0]))]))[:count]
+
+
+def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a * b % m31.P
+
+
+def _column(column: Any, count: int) -> np.ndarray:
+    """A column of public terms, or the word that it has in every row, as words ``[count]``."""
+    if isinstance(column, range):
+        return (np.arange(column.start, column.stop, column.step) % m31.P).astype(np.uint32)
+    if isinstance(column, VECTORS):
+        return np.array(_words(column), np.uint32)
+    return np.full(count, _words([column])[0], np.uint32)
+
+
+def _words(values: Sequence[Any]) -> list[int]:
     """Felts or ints of M31 as words."""
-    words = [v.value if isinstance(v, Felt) else int(v) % m31.P for v in values]
-    return np.array(words, np.uint32)
+    return [v.value if type(v) is Felt else int(v) % m31.P for v in values]
 
 
 def composition_at(

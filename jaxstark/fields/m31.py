@@ -142,11 +142,11 @@ def pow2k(a: M31, k: int) -> M31:
 
 
 def inv(a: M31) -> M31:
-    """``1/a`` as ``a^(p-2)``; 0 gives 0 in arrays and ``ZeroDivisionError`` for an int."""
+    """``1/a``, of arrays as ``a^(p-2)``; 0 gives 0 there and ``ZeroDivisionError`` for an int."""
     if isinstance(a, int):
         if a % P == 0:
             raise ZeroDivisionError("0 has no inverse in M31")
-        return pow(a, P - 2, P)
+        return pow(a, -1, P)
     # p - 2 = 2^31 - 3 = 0b11...1101: an addition chain with 30 squarings and 7 products.
     t2 = mul(sq(a), a)  # exponent 0b11
     t4 = mul(pow2k(t2, 2), t2)

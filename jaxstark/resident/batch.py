@@ -5,7 +5,7 @@ A batch is an axis of the grid of every kernel, so that small proofs fill the de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -17,20 +17,17 @@ from jaxstark import transfer
 from jaxstark.key import VerifyingKey
 from jaxstark.proof import Proof
 from jaxstark.resident import driver, memory
-from jaxstark.resident.kernels import compile_program
-from jaxstark.resident.program import Program, Tables, abstract_tables, tables
+from jaxstark.resident.kernels import compile_programs
+from jaxstark.resident.program import Program, Tables, tables
 from jaxstark.resident.protocol import (
     Inputs,
     Messages,
-    abstract_inputs,
-    abstract_transcript,
+    from_digest,
     pack,
-    protocol,
-    unpack,
+    unpacker,
 )
 from jaxstark.shape import MAX_WORDS, ProofShape
 from jaxstark.trace import Trace
-from jaxstark.transcript import Transcript
 
 
 class Started(NamedTuple):
@@ -38,18 +35,16 @@ class Started(NamedTuple):
 
     Attributes:
       traces: its traces.
-      shape: their shape.
       key: their verifying key.
       program: what runs.
-      like: shapes of the messages of one proof.
+      unpack: the messages of one proof from its words.
       words: ``[batch, words]``, the messages; not there yet.
     """
 
     traces: list[Trace]
-    shape: ProofShape
     key: VerifyingKey
     program: Program
-    like: Messages
+    unpack: Callable[[np.ndarray], Messages]
     words: Any
 
 
@@ -62,34 +57,31 @@ def start(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: 
     # Arrays of all proofs together stay within the limit.
     program = Program(traces[0].air.structure, shape, key.params, max_words=MAX_WORDS // batch)
     with memory.explained(program, batch):
-        return _start(program, traces, shape, key, batch)
+        return _start(program, traces, key, batch)
 
 
-def _start(
-    program: Program, traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int
-) -> Started:
+def _start(program: Program, traces: Sequence[Trace], key: VerifyingKey, batch: int) -> Started:
     fixed = tables(program)
     each = driver.inputs_of_all(traces, key)
-    begin = [driver.transcript_of(trace, key, "device") for trace in traces]
-    like = driver.messages_like(program)
+    digests = [driver.transcript_of(trace, key).digest for trace in traces]
+    unpack = unpacker(driver.messages_like(program))
     filled = [min(i, len(traces) - 1) for i in range(batch)]
     rows = [jnp.stack([each[i].rows[c] for i in filled]) for c in range(len(each[0].rows))]
     public = {name: np.stack([each[i].public[name] for i in filled]) for name in each[0].public}
-    together = jax.tree.map(lambda *words: np.stack(words), *(begin[i] for i in filled))
     stacked = each[0]._replace(rows=rows, public=public)
     memory.check(program, batch)
     run = _compiled(program, batch, jax.config.jax_default_device)
-    words = run(fixed, stacked, together)
-    return Started(list(traces), shape, key, program, like, words)
+    words = run(fixed, stacked, np.stack([digests[i] for i in filled]))
+    return Started(list(traces), key, program, unpack, words)
 
 
-def _together(p: Program, t: Tables, inputs: Inputs, transcripts: Transcript) -> Any:
+def _together(p: Program, t: Tables, inputs: Inputs, digests: Any) -> Any:
     """Messages ``[batch, words]``."""
 
-    def one(rows: Any, public: Any, transcript: Transcript) -> Any:
-        return pack(protocol(p, t, inputs._replace(rows=rows, public=public), transcript))
+    def one(rows: Any, public: Any, digest: Any) -> Any:
+        return pack(from_digest(p, t, inputs._replace(rows=rows, public=public), digest))
 
-    return jax.vmap(one)(inputs.rows, inputs.public, transcripts)
+    return jax.vmap(one)(inputs.rows, inputs.public, digests)
 
 
 @lru_cache(maxsize=16)
@@ -98,14 +90,13 @@ def _compiled(program: Program, batch: int, device: Any) -> Any:
     del device
 
     def many(words: Any) -> Any:
-        return jax.ShapeDtypeStruct((batch, *np.shape(words)), np.uint32)
+        return jax.ShapeDtypeStruct((batch, *words.shape), np.uint32)
 
-    inputs = abstract_inputs(program)
-    rows, public = jax.tree.map(many, (list(inputs.rows), inputs.public))
-    start = jax.tree.map(many, abstract_transcript(program))
-    arguments = inputs._replace(rows=rows, public=public), start
+    fixed, inputs, digest = driver.abstract(program)
+    rows, public, digests = jax.tree.map(many, (list(inputs.rows), inputs.public, digest))
     run = jax.jit(partial(_together, program), out_shardings=transfer.result_on_host())
-    return compile_program(run.lower(abstract_tables(program), *arguments))
+    lowered = run.lower(fixed, inputs._replace(rows=rows, public=public), digests)
+    return compile_programs([lowered])[0]
 
 
 def finish(started: Started) -> list[Proof]:
@@ -114,7 +105,7 @@ def finish(started: Started) -> list[Proof]:
         table = transfer.to_host(started.words)
     return [
         driver.finish(
-            trace, started.shape, started.key, unpack(started.like, words), "device", check=True
+            trace, started.program, started.key, started.unpack(words), "device", check=True
         )
         for trace, words in zip(started.traces, table, strict=False)
     ]

@@ -13,28 +13,28 @@ import numpy as np
 from jaxstark import transfer
 from jaxstark.air.definition import Air
 from jaxstark.commit import Committed
+from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.implementation import Clock, provenance
 from jaxstark.inputs import bound_channel, explain, read_by_constraints, tables_of
 from jaxstark.key import VerifyingKey
-from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.params import ProofParams
 from jaxstark.proof import Proof, StarkProof
 from jaxstark.resident import executables, memory, stages
-from jaxstark.resident.kernels import compile_program
-from jaxstark.resident.program import Program, abstract_tables, tables
+from jaxstark.resident.kernels import compile_programs
+from jaxstark.resident.program import Program, Tables, abstract_tables, tables
 from jaxstark.resident.protocol import (
     Inputs,
     Messages,
     abstract_inputs,
-    abstract_transcript,
+    from_digest,
     on_device,
     pack,
     protocol,
-    unpack,
+    unpacker,
 )
 from jaxstark.resident.record import fault_of, felts, stark_proof
 from jaxstark.setup import preprocessed
-from jaxstark.shape import ProofShape
+from jaxstark.shape import ProofShape, begins_apart
 from jaxstark.trace import Trace
 from jaxstark.transcript import HostHashes, Transcript
 
@@ -42,15 +42,21 @@ _pack = jax.jit(pack)
 
 
 class Compiled(NamedTuple):
-    """The protocol as one program, transcript on the device.
+    """The protocol on the device, transcript included.
 
     Attributes:
-      run: tables, inputs and transcript to the packed messages.
-      like: the shapes of the messages.
+      programs: the last one makes the packed messages; one before it, see ``lower``, tree 1.
+      unpack: fetched words to the messages.
     """
 
-    run: Callable[..., Any]
-    like: Messages
+    programs: Sequence[Callable[..., Any]]
+    unpack: Callable[[np.ndarray], Messages]
+
+    def run(self, t: Tables, inputs: Inputs, digest: Callable[[], np.ndarray]) -> Any:
+        """The packed messages; ``digest`` is not asked for before it is needed."""
+        *begin, last = self.programs
+        trees = [commit(t, inputs.rows).tree for commit in begin]
+        return last(t, inputs, digest(), *trees)
 
 
 def prove(
@@ -79,9 +85,9 @@ def prove(
     program = Program(trace.air.structure, shape, key.params)
     with memory.explained(program):
         inputs = inputs_of(trace, key)
-        start = transcript_of(trace, key, where)
+        start = partial(transcript_of, trace, key)
         messages = _run(program, inputs, start, where, clock, compiled)
-    proof = finish(trace, shape, key, messages, where, check)
+    proof = finish(trace, program, key, messages, where, check)
     clock.done("assemble")
     return proof
 
@@ -109,14 +115,16 @@ def inputs_of_all(traces: Sequence[Trace], key: VerifyingKey) -> list[Inputs]:
     ]
 
 
-def transcript_of(trace: Trace, key: VerifyingKey, where: str) -> Transcript:
-    """The transcript after the statement and the root of tree 0."""
-    hashes = HostHashes() if where == "host" else DeviceHashes()
-    return Transcript.of(bound_channel(trace, key), hashes)
+def transcript_of(trace: Trace, key: VerifyingKey) -> Transcript:
+    """The transcript after the statement and the root of tree 0.
+
+    A device goes on from its digest, see ``protocol.from_digest``.
+    """
+    return Transcript.of(bound_channel(trace, key), HostHashes())
 
 
 def finish(
-    trace: Trace, shape: ProofShape, key: VerifyingKey, m: Messages, where: str, check: bool
+    trace: Trace, program: Program, key: VerifyingKey, m: Messages, where: str, check: bool
 ) -> Proof:
     """The proof of some messages, NumPy arrays, once the prover's own checks pass."""
     fault = None
@@ -129,15 +137,17 @@ def finish(
         key.air,
         key.log_sizes,
         felts(m.claims.T),
-        StarkProof.deferred(partial(stark_proof, shape, key.params, key.preprocessed_root, m)),
-        provenance(where, stages_of(Program(trace.air.structure, shape, key.params))),
+        StarkProof.deferred(
+            partial(stark_proof, program.shape, key.params, key.preprocessed_root, m)
+        ),
+        provenance(where, stages_of(program)),
     )
 
 
 def _run(
     program: Program,
     inputs: Inputs,
-    start: Transcript,
+    start: Callable[[], Transcript],
     where: str,
     clock: Clock,
     compiled: Compiled | None,
@@ -145,43 +155,58 @@ def _run(
     fixed = tables(program)
     memory.check(program)
     if where == "host":
-        messages = protocol(program, fixed, inputs, start, clock.done)
-        return unpack(messages, np.asarray(_pack(messages)))
+        messages = protocol(program, fixed, inputs, start(), clock.done)
+        return unpacker(messages)(np.asarray(_pack(messages)))
     if compiled is None:
         compiled = _compiled(program, jax.config.jax_default_device)
-    words = compiled.run(fixed, inputs, start)
+    words = compiled.run(fixed, inputs, lambda: start().digest)
     clock.done("proof", words)
-    return unpack(compiled.like, transfer.to_host(words))
+    return compiled.unpack(transfer.to_host(words))
 
 
 def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:
-    """The program from a folder of compiled proofs, or compiled and stored there."""
-    lower = partial(_lower, program)
-    return Compiled(*executables.load_or_compile(folder, program.description(), lower))
+    """The programs from a folder of compiled proofs, or compiled and stored there."""
+
+    def make() -> tuple[Any, Messages]:
+        return lower(program), messages_like(program)
+
+    programs, like = executables.load_or_compile(folder, program.description(), make)
+    return Compiled(programs, unpacker(like))
 
 
 @lru_cache(maxsize=32)
 def _compiled(program: Program, device: Any) -> Compiled:
-    """The program, compiled once in a process. A call of it costs less than one through jit."""
+    """The programs, compiled once in a process. A call of one costs less than through jit."""
     del device
-    lowered, like = _lower(program)
-    return Compiled(compile_program(lowered), like)
+    return Compiled(compile_programs(lower(program)), unpacker(messages_like(program)))
 
 
-def _lower(program: Program) -> tuple[Any, Messages]:
-    run = jax.jit(partial(on_device, program), out_shardings=transfer.result_on_host())
-    lowered = run.lower(*_abstract(program))
-    return lowered, messages_like(program)
+def lower(program: Program, **options: Any) -> list[Any]:
+    """The programs of a proof, lowered: one, or two where the first keeps the device busy.
+
+    The first commits to the trace. It is small, so that the device starts sooner, and works while
+    the host hashes the statement and starts the other program. ``options`` are of ``lower``.
+    """
+    fixed, inputs, digest = abstract(program)
+    last = jax.jit(partial(on_device, program), out_shardings=transfer.result_on_host())
+    if not begins_apart(program.shape):
+        return [last.trace(fixed, inputs, digest).lower(**options)]
+    begin = stages.commit_trace.trace(program, fixed, inputs.rows)
+    tree = jax.eval_shape(partial(stages.commit_trace, program), fixed, inputs.rows).tree
+    traced = begin, last.trace(fixed, inputs, digest, tree)
+    return [one.lower(**options) for one in traced]
 
 
-def _abstract(program: Program) -> tuple[Any, ...]:
-    return abstract_tables(program), abstract_inputs(program), abstract_transcript(program)
+def abstract(program: Program) -> tuple[Any, ...]:
+    """The shapes of what proofs are made from: tables, inputs and digest."""
+    digest = jax.ShapeDtypeStruct((DIGEST_WORDS,), np.uint32)
+    return abstract_tables(program), abstract_inputs(program), digest
 
 
 @lru_cache(maxsize=32)
 def messages_like(program: Program) -> Messages:
     """The shapes of the messages of a program."""
-    return jax.eval_shape(partial(protocol, program), *_abstract(program))
+    return jax.eval_shape(partial(from_digest, program), *abstract(program))
 
 
 @lru_cache(maxsize=32)

@@ -1,9 +1,9 @@
 """Compiled proofs on disk: a new process proves without tracing, lowering or compiling.
 
 JAX's own compilation cache spares compiling alone; tracing and lowering a proof take longer than
-reading it back. A file holds one program as compiled for one kind of device, and its name is a
-hash of everything that it depends on. Files are machine code that is run: they belong into a folder
-that nobody else can write, and are made readable by the owner only.
+reading it back. A file holds the programs of one proof as compiled for one kind of device, and its
+name is a hash of everything that they depend on. Files are machine code that is run: they belong
+into a folder that nobody else can write, and are made readable by the owner only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -21,35 +21,36 @@ import jax
 from jax.experimental import serialize_executable
 
 from jaxstark.proof import write_atomically
-from jaxstark.resident.kernels import compile_program
+from jaxstark.resident.kernels import compile_programs
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 SUFFIX = ".jaxstark"
 
 
 def load_or_compile(
-    folder: str | os.PathLike[str], what: Any, lower: Callable[[], tuple[Any, Any]]
-) -> tuple[Callable[..., Any], Any]:
-    """A compiled program and what belongs to it, from the folder or made and stored there.
+    folder: str | os.PathLike[str], what: Any, lower: Callable[[], tuple[Sequence[Any], Any]]
+) -> tuple[list[Callable[..., Any]], Any]:
+    """The programs of a proof and what belongs to them, from the folder or made and stored there.
 
     Args:
       folder: made if it is missing.
-      what: tells programs apart by its ``repr``, which must name every static argument.
-      lower: returns the lowered program (``jax.stages.Lowered``) and a picklable value.
+      what: tells proofs apart by its ``repr``, which must name every static argument.
+      lower: returns lowered programs (``jax.stages.Lowered``) and a picklable value.
 
     A file that cannot be read, for whatever reason, is compiled and written again.
     """
     path = Path(folder).expanduser() / (key_of(what) + SUFFIX)
     if path.exists():
         try:
-            serialized, extra = pickle.loads(path.read_bytes())
-            return serialize_executable.deserialize_and_load(*serialized), extra
+            stored, extra = pickle.loads(path.read_bytes())
+            return [serialize_executable.deserialize_and_load(*one) for one in stored], extra
         except Exception:  # noqa: BLE001 - cut short, or made by a build that the key cannot tell
             path.unlink(missing_ok=True)
     lowered, extra = lower()
-    compiled = compile_program(lowered)
+    compiled = compile_programs(lowered)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomically(path, pickle.dumps((serialize_executable.serialize(compiled), extra)))
+    stored = [serialize_executable.serialize(one) for one in compiled]
+    write_atomically(path, pickle.dumps((stored, extra)))
     path.chmod(0o600)
     return compiled, extra
 

@@ -8,7 +8,7 @@ becomes a program of its own first, and those are compiled by as many threads as
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,13 +37,19 @@ class Kernel(NamedTuple):
     outputs: tuple[jax.ShapeDtypeStruct, ...]
 
 
-def compile_program(lowered: Any) -> Any:
-    """``lowered.compile()`` of a ``jax.stages.Lowered``, its kernels on all cores first."""
-    found = kernels(lowered)
-    if found:
-        with ThreadPoolExecutor(min(len(found), os.cpu_count() or 1), "jaxstark_compile") as pool:
-            list(pool.map(partial(_compile, jax.config.jax_default_device), found))
-    return lowered.compile()
+def compile_programs(lowered: Sequence[Any]) -> list[Any]:
+    """``compile()`` of every ``jax.stages.Lowered``, on all cores, their kernels first."""
+    found = {kernel.attributes["kernel_hash"]: kernel for one in lowered for kernel in kernels(one)}
+    device = jax.config.jax_default_device  # a thread's own
+
+    def compiled(one: Any) -> Any:
+        with jax.default_device(device):
+            return one.compile()
+
+    most = max(len(found), len(lowered))
+    with ThreadPoolExecutor(min(most, os.cpu_count() or 1), "jaxstark_compile") as pool:
+        list(pool.map(partial(_compile, device), found.values()))
+        return list(pool.map(compiled, lowered))
 
 
 def kernels(lowered: Any) -> list[Kernel]:
@@ -101,5 +107,5 @@ def _shapes(types: list[Any]) -> tuple[jax.ShapeDtypeStruct, ...] | None:
 
 def _compile(device: Any, kernel: Kernel) -> None:
     call = partial(jax.ffi.ffi_call(kernel.target, kernel.outputs), **kernel.attributes)
-    with jax.default_device(device):  # a thread's own
+    with jax.default_device(device):
         jax.jit(call).lower(*kernel.inputs).compile()

@@ -173,6 +173,7 @@ class TableSizes(NamedTuple):
     last: int
 
 
+@lru_cache(maxsize=64)
 def table_sizes(shape: ProofShape, params: ProofParams) -> TableSizes:
     """The tables that proofs of a shape read."""
     blowup, log_domain = params.log_blowup, shape.log_size + params.log_blowup

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark.channel import Blake2sChannel
 from jaxstark.commit import Committed
 from jaxstark.grind import masks_of
 from jaxstark.hash.blake2s import DIGEST_WORDS
@@ -97,19 +97,6 @@ def abstract_inputs(p: Program) -> Inputs:
     )
 
 
-def abstract_transcript(p: Program) -> Transcript:
-    """A transcript on the device of the shapes that all have."""
-    return Transcript.of(Blake2sChannel(), DeviceHashes(p.interpret))
-
-
-class Begun(NamedTuple):
-    """A proof whose trace is committed to: the tree, the draw ``[2, 4]`` and the transcript."""
-
-    tree: Committed
-    drawn: Array
-    transcript: Transcript
-
-
 def protocol(
     p: Program,
     t: Tables,
@@ -118,24 +105,23 @@ def protocol(
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
-    return complete(p, t, inputs, begin(p, t, inputs.rows, transcript), done)
-
-
-def begin(p: Program, t: Tables, rows: Sequence[Array], transcript: Transcript) -> Begun:
-    """Step 1 of ``protocol``."""
     # 1. Commit the columns.
-    return Begun(*transcript.commit_and_draw(partial(stages.commit_trace, p, t, rows)))
+    tree, drawn, transcript = transcript.commit_and_draw(
+        partial(stages.commit_trace, p, t, inputs.rows)
+    )
+    return after_trace(p, t, inputs, tree, drawn, transcript, done)
 
 
-def complete(
+def after_trace(
     p: Program,
     t: Tables,
     inputs: Inputs,
-    begun: Begun,
+    tree: Committed,
+    drawn: Array,
+    transcript: Transcript,
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
-    """Steps 2 to 6 of ``protocol``."""
-    tree, drawn, transcript = begun
+    """Steps 2 to 6 of ``protocol``, from tree 1 and the draw ``[2, 4]`` after its root."""
     trees = [inputs.fixed, tree]
     done("commit trace", tree)
 
@@ -187,10 +173,10 @@ def complete(
             layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
             transcript = replace(transcript, digest=tail.digest, n_draws=tail.n_draws)
             continue
-        tree, drawn, transcript = transcript.commit_and_draw(
+        layer, drawn, transcript = transcript.commit_and_draw(
             partial(stages.commit_layer, p, index, values)
         )
-        layers.append((values, tree))
+        layers.append((values, layer))
         values = stages.fold(p, index, t, values, drawn[0])
     roots = [tree.levels[0][:, 0] for _, tree in layers]
     last = stages.last_layer(p, t, values)
@@ -226,10 +212,27 @@ def complete(
     return messages
 
 
+def from_digest(
+    p: Program, t: Tables, inputs: Inputs, digest: Array, tree: Committed | None = None
+) -> Messages:
+    """``protocol`` with the transcript on the device, or what is left of it after tree 1.
+
+    ``digest``, uint32 ``[8]``, has just absorbed the root of tree 0: all that there is of the
+    transcript then.
+    """
+    transcript = Transcript.after(digest, DeviceHashes(p.interpret))
+    if tree is None:
+        return protocol(p, t, inputs, transcript)
+    drawn, transcript = transcript.mix_and_draw(root_of(tree))
+    return after_trace(p, t, inputs, tree, drawn, transcript)
+
+
 @partial(jax.jit, static_argnums=0)
-def on_device(p: Program, t: Tables, inputs: Inputs, transcript: Transcript) -> Array:
-    """The whole protocol as one program; its messages in one vector, see ``packed``."""
-    return pack(protocol(p, t, inputs, transcript))
+def on_device(
+    p: Program, t: Tables, inputs: Inputs, digest: Array, tree: Committed | None = None
+) -> Array:
+    """``from_digest`` as one program; its messages in one vector, see ``pack``."""
+    return pack(from_digest(p, t, inputs, digest, tree))
 
 
 def pack(messages: Messages) -> Array:
@@ -237,11 +240,9 @@ def pack(messages: Messages) -> Array:
     return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(messages)])
 
 
-def unpack(like: Messages, words: np.ndarray) -> Messages:
-    """The inverse of ``pack``; ``like`` has the shapes."""
+def unpacker(like: Messages) -> Callable[[np.ndarray], Messages]:
+    """The inverse of ``pack`` for messages of the shapes of ``like``."""
     leaves, tree = jax.tree.flatten(like)
-    parts, start = [], 0
-    for leaf in leaves:
-        parts.append(words[start : start + leaf.size].reshape(leaf.shape))
-        start += leaf.size
-    return jax.tree.unflatten(tree, parts)
+    ends = accumulate(leaf.size for leaf in leaves)
+    places = [(slice(end - x.size, end), x.shape) for x, end in zip(leaves, ends, strict=True)]
+    return lambda words: tree.unflatten([words[at].reshape(shape) for at, shape in places])

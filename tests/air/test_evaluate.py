@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxstark.air import evaluate
-from jaxstark.air.definition import Air, Constraints, Relation, component
+from jaxstark.air.definition import Air, Constraints, Relation, component, spread_columns
+from jaxstark.air.felt import Felt
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
 
@@ -68,6 +69,36 @@ def test_a_public_denominator_of_0_is_an_error(few, monkeypatch):
     monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
     with pytest.raises(ZeroDivisionError):
         evaluate.logup_total(AIR, words, elements, claims)
+
+
+def test_columns_of_public_terms_may_be_of_any_kind(monkeypatch):
+    """Ranges, and words below 0 or above p, add up as the ints that they stand for."""
+    _, elements, claims = statement(3)
+    words = (3, m31.P - 2, 0, 9)
+    kinds = [range(-2, 2), range(9, 1, -2), [7, -1, m31.P, 0]]
+    columns = [[kind, 5] for kind in kinds] + [[-8, words], [words, range(4)]]
+
+    def total(columns: list, few: int) -> QM31:
+        def terms(air):
+            for pair in columns:
+                air.public_each(PAIR, pair, -2)
+
+        monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
+        air = Air("kinds", (rows,), (PAIR, TRIPLE), (), terms)
+        return evaluate.logup_total(air, {}, elements, claims)
+
+    plain = [[[int(v) for v in c] for c in spread_columns(pair)] for pair in columns]
+    want = total(plain, 10**6)
+    assert total(columns, 10**6) == total(columns, 0) == total(plain, 0) == want
+    assert total(columns[1:], 0) != want
+
+
+def test_host_scalars_combine_as_felts_do():
+    for relation, element in statement(1)[1].items():
+        words = [0, m31.P - 1, 5][: relation.arity]
+        assert element.combine_words(words) == element.combine(list(map(Felt, words))).secure
+        with pytest.raises(ValueError):
+            element.combine_words([*words, 1])
 
 
 def test_rows_of_public_terms_are_refused_without_one_length():

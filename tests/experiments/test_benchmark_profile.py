@@ -53,10 +53,12 @@ def test_names_are_those_of_the_kernels():
     """What a stage begins with is the folder and the function of a kernel that there is."""
     jax = pytest.importorskip("jax")
     from jaxstark.air.registry import SHIPPED
-    from tests.resident.test_program import lower, program
+    from jaxstark.resident import driver
+    from tests.resident.test_program import program
 
     assert jax.default_backend() and "range_sum" in SHIPPED
-    text = lower(program("range_sum", 12))
+    (lowered,) = driver.lower(program("range_sum", 12), lowering_platforms=("cuda",))
+    text = lowered.as_text()
     for prefix, stage in profile.BEGINS:
         assert prefix in text, stage
 

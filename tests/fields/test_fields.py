@@ -144,6 +144,23 @@ def test_arrays_equal_host_scalars():
         assert tuple(product[:, lane]) == qm31.mul(a, b)
 
 
+def test_inverses_of_host_scalars_and_wide_arrays_equal_those_of_words():
+    """Two products of the largest words have room in 64 bits."""
+    table = np.random.default_rng(3).integers(0, P, (4, 50))
+    table[:, 0], table[:3, 1], table[1:, 2] = P - 1, 0, 0
+
+    def inverse(norms: np.ndarray) -> np.ndarray:
+        return np.array([m31.inv(int(n)) for n in norms])
+
+    words = np.array(qm31.inv(qm31.from_array(table.astype(np.uint32))))
+    assert np.array_equal(qm31.inv_wide(qm31.from_array(table), inverse), words)
+    for column, want in zip(table.T.tolist(), words.T.tolist(), strict=True):
+        x = qm31.from_ints(column)
+        assert list(qm31.inv(x)) == want and qm31.mul(x, qm31.inv(x)) == qm31.ONE
+    with pytest.raises(ZeroDivisionError):
+        qm31.inv(qm31.ZERO)
+
+
 def test_coordinates_rebuild_a_secure_value():
     x = QM31(5, 6, 7, 8)
     parts = [qm31.from_base(w) for w in x]

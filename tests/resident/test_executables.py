@@ -29,12 +29,17 @@ class Source:
 
     def __call__(self):
         self.lowered += 1
-        program = jax.jit(lambda x: {"out": x * np.uint32(self.factor)})
-        return program.lower(jax.ShapeDtypeStruct(ROWS.shape, ROWS.dtype)), ("like", self.factor)
+        programs = [
+            jax.jit(lambda x: {"out": x * np.uint32(self.factor)}),
+            jax.jit(lambda x: x + np.uint32(1)),
+        ]
+        rows = jax.ShapeDtypeStruct(ROWS.shape, ROWS.dtype)
+        return [program.lower(rows) for program in programs], ("like", self.factor)
 
 
 def load(folder, source, what: Any = "what"):
-    run, extra = executables.load_or_compile(folder, what, source)
+    (run, more), extra = executables.load_or_compile(folder, what, source)
+    assert np.array_equal(more(ROWS), ROWS + 1)
     return np.asarray(run(ROWS)["out"]).tolist(), extra
 
 

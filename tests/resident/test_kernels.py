@@ -63,18 +63,23 @@ def test_a_kernel_alone_has_the_same_hash():
 def test_a_program_without_kernels_is_compiled_alone():
     lowered = jax.jit(lambda x: x + 1).lower(jnp.zeros(3))
     assert kernels.kernels(lowered) == []
-    np.testing.assert_array_equal(kernels.compile_program(lowered)(jnp.zeros(3)), np.ones(3))
+    (run,) = kernels.compile_programs([lowered])
+    np.testing.assert_array_equal(run(jnp.zeros(3)), np.ones(3))
 
 
-def test_kernels_are_compiled_before_the_program(monkeypatch):
+def test_kernels_are_compiled_before_the_programs(monkeypatch):
+    """A kernel of several programs once; what is returned is in their order."""
     order = []
-    lowered = lower(lambda words: add(1)(add(2)(words)))
     monkeypatch.setattr(kernels, "_compile", lambda device, kernel: order.append(kernel))
-    program = SimpleNamespace(
-        compiler_ir=lowered.compiler_ir, compile=lambda: order.append("program")
-    )
-    kernels.compile_program(program)
-    assert len(order) == 3 and order[-1] == "program"
+
+    def program(name, run):
+        return SimpleNamespace(
+            compiler_ir=lower(run).compiler_ir, compile=lambda: order.append(name) or name
+        )
+
+    two = program("first", lambda words: add(1)(add(2)(words))), program("second", add(2))
+    assert kernels.compile_programs(two) == ["first", "second"]
+    assert len(order) == 4 and set(order[2:]) == {"first", "second"}
 
 
 def test_a_kernel_that_does_not_compile_is_not_passed_over(monkeypatch):
@@ -83,4 +88,4 @@ def test_a_kernel_that_does_not_compile_is_not_passed_over(monkeypatch):
 
     monkeypatch.setattr(kernels, "_compile", fail)
     with pytest.raises(RuntimeError, match="no code"):
-        kernels.compile_program(lower(add(1)))
+        kernels.compile_programs([lower(add(1))])

@@ -43,6 +43,8 @@ def test_abstract_tables_have_the_shapes_of_tables() -> None:
     # Programs that differ in the last layer alone share what is large.
     other = tables(Program(air.structure, shape, ProofParams(0, 2, 5, 2)))
     assert other.x is found.x and other.last.shape != found.last.shape
+    again = tables(Program(air.structure, shape, ProofParams(3, 2, 9, 2, 1)))
+    assert again is found  # of the same sizes
 
 
 @pytest.mark.parametrize("log_blowup", [1, 4])

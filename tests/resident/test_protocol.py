@@ -17,16 +17,15 @@ from jaxstark.air import Air, Relation, component  # noqa: E402
 from jaxstark.air.registry import SHIPPED  # noqa: E402
 from jaxstark.errors import ProvingError  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
-from jaxstark.inputs import bound_channel, read_by_constraints  # noqa: E402
+from jaxstark.inputs import read_by_constraints  # noqa: E402
 from jaxstark.inputs import tables as device_tables  # noqa: E402
-from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
 from jaxstark.resident import driver  # noqa: E402
+from jaxstark.resident.kernels import compile_programs  # noqa: E402
 from jaxstark.resident.program import Program, tables  # noqa: E402
-from jaxstark.resident.protocol import Inputs, on_device, protocol, unpack  # noqa: E402
+from jaxstark.resident.protocol import Inputs, on_device, protocol, unpacker  # noqa: E402
 from jaxstark.setup import preprocessed  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
-from jaxstark.transcript import HostHashes, Transcript  # noqa: E402
 
 PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
 
@@ -87,14 +86,13 @@ def prove(trace: Trace, params: ProofParams, where: str) -> jaxstark.Proof:
     fixed = preprocessed(trace.air, key.log_sizes, params.log_blowup)
     public = read_by_constraints(trace)
     inputs = Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
-    hashes = HostHashes() if where == "host" else DeviceHashes(interpret=True)
-    start = Transcript.of(bound_channel(trace, key), hashes)
+    start = driver.transcript_of(trace, key)
     if where == "host":
         messages = jax.tree.map(np.asarray, protocol(p, tables(p), inputs, start))
     else:
-        words = np.asarray(on_device(p, tables(p), inputs, start))
-        messages = unpack(driver.messages_like(p), words)
-    return driver.finish(trace, shape, key, messages, where, check=True)
+        words = np.asarray(on_device(p, tables(p), inputs, start.digest))
+        messages = unpacker(driver.messages_like(p))(words)
+    return driver.finish(trace, p, key, messages, where, check=True)
 
 
 def check(trace: Trace, params: ProofParams, where: str) -> None:
@@ -137,6 +135,30 @@ def test_t31_proofs_of_every_form_are_those_of_xla(name, params, where):
 def test_t31_relations_are_drawn_after_each_other(where):
     """And bases of two sizes, at the point and one row back, come from one launch."""
     check(readers(), PARAMS, where)
+
+
+@pytest.mark.slow
+def test_t31_a_trace_may_be_committed_to_by_a_program_of_its_own(monkeypatch):
+    """Before the host hashes the statement, which the second program asks for."""
+    trace, order = squares(), []
+    key = trace.air.setup(trace.log_sizes, PARAMS)
+    shape = trace.air.shape(trace.log_sizes, trace.public_values)
+    p = Program(trace.air.structure, shape, PARAMS, interpret=True)
+    monkeypatch.setattr(driver, "begins_apart", lambda shape: True)
+    begin, last = compile_programs(driver.lower(p))
+    compiled = driver.Compiled(
+        [lambda *x: order.append("begin") or begin(*x), last], unpacker(driver.messages_like(p))
+    )
+
+    def digest():
+        order.append("digest")
+        return driver.transcript_of(trace, key).digest
+
+    inputs = driver.inputs_of(trace, key)
+    messages = compiled.unpack(np.asarray(compiled.run(tables(p), inputs, digest)))
+    got = driver.finish(trace, p, key, messages, "device", check=True)
+    assert order == ["begin", "digest"]
+    assert got == jaxstark.prove(trace, params=PARAMS, insecure=True, implementation="xla")
 
 
 @pytest.mark.slow

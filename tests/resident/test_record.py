@@ -18,7 +18,7 @@ from jaxstark.air.state_machine import state_machine  # noqa: E402
 from jaxstark.fields import qm31  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
-from jaxstark.resident.protocol import Messages, pack, unpack  # noqa: E402
+from jaxstark.resident.protocol import Messages, pack, unpacker  # noqa: E402
 from jaxstark.resident.record import fault_of, felts, nested  # noqa: E402
 from tests.golden.cases import golden  # noqa: E402
 
@@ -108,7 +108,7 @@ def test_messages_pass_through_one_vector():
     like = jax.eval_shape(lambda m: m, messages)
     words = np.asarray(pack(jax.tree.map(jnp.asarray, messages)))
     assert words.dtype == np.uint32 and words.ndim == 1
-    back = unpack(like, words)
+    back = unpacker(like)(words)
     assert jax.tree.structure(back) == jax.tree.structure(messages)
     for got, want in zip(jax.tree.leaves(back), jax.tree.leaves(messages), strict=True):
         assert got.shape == want.shape and np.array_equal(got, want)

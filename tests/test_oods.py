@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -54,6 +55,16 @@ def test_values_are_the_definition(log_size):
     for column in range(2):
         assert values[:, column].tolist() == _by_definition(coefficients[column], POINT)
     np.testing.assert_array_equal(fft_reference.evaluate_at(coefficients, POINT), values)
+
+
+def test_steps_that_are_written_out_give_the_same_values():
+    coefficients = _columns(3, 6)
+    factors = oods.point_factors((POINT, OTHER), 6)
+    want = oods.evaluate_at_factors(coefficients, factors)
+    got = oods.evaluate_at_factors(coefficients, factors, unroll=True)
+    np.testing.assert_array_equal(np.asarray(got), np.asarray(want))
+    run = jax.jit(lambda c, f: oods.evaluate_at_factors(c, f, unroll=True))
+    assert "while" not in run.lower(coefficients, factors).as_text()
 
 
 @pytest.mark.parametrize("log_size", [8, 11, 15])
@@ -113,7 +124,7 @@ def test_new_points_of_one_shape_trace_once(monkeypatch):
     traced = []
     halves = oods._basis_halves
     monkeypatch.setattr(
-        oods, "_basis_halves", lambda f, bits: traced.append(bits) or halves(f, bits)
+        oods, "_basis_halves", lambda f, bits, *more: traced.append(bits) or halves(f, bits, *more)
     )
     for point in (POINT, OTHER):
         oods.evaluate_columns(_columns(5, 2), point)

@@ -269,7 +269,8 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
         else:
             picked = [polys[np.array(some)] for polys, some in groups]
             factors = oods_kernels.column_factors(multiples[which : which + 1], k)
-            value = oods.evaluate_at_factors(jnp.concatenate(picked), factors)[0]
+            whole = jnp.concatenate(picked)
+            value = oods.evaluate_at_factors(whole, factors, unroll=True)[0]
         values.append(value.T)
         for index, column in columns[which, k]:
             places[index, column, which] = total

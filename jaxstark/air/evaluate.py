@@ -178,9 +178,10 @@ def logup_rules(
     return rules
 
 
-def public_entries(
-    air: Air, values: Mapping[str, Sequence[int]]
-) -> tuple[list[Entry], list[Block]]:
+PublicTerms = tuple[list[Entry], list[Block]]
+
+
+def public_entries(air: Air, values: Mapping[str, Sequence[int]]) -> PublicTerms:
     """The lookup entries that the verifier adds itself, as host values, and blocks of more."""
     if air.public_terms is None:
         return [], []
@@ -199,9 +200,14 @@ def logup_total(
 
     Raises ``ZeroDivisionError`` if a public denominator is 0 (probability about 2^-124).
     """
+    return total_with(public_entries(air, values), elements, claimed_sums)
+
+
+def total_with(terms: PublicTerms, elements: Elements, claimed_sums: Sequence[QM31]) -> QM31:
+    """``logup_total`` from the public terms, which need no challenge."""
+    entries, blocks = terms
     coordinates = zip(qm31.ZERO, *claimed_sums, strict=True)
     total = QM31._make(sum(words) % m31.P for words in coordinates)
-    entries, blocks = public_entries(air, values)
     for block in blocks:
         total = qm31.add(total, _sum_of_block(block, elements[block.relation]))
     if entries:

@@ -104,8 +104,8 @@ def finish(started: Started) -> list[Proof]:
     with memory.explained(started.program, len(started.words)):
         table = transfer.to_host(started.words)
     return [
-        driver.finish(
-            trace, started.program, started.key, started.unpack(words), "device", check=True
+        driver.finisher(trace, started.program, started.key, "device", check=True)(
+            started.unpack(words)
         )
         for trace, words in zip(started.traces, table, strict=False)
     ]

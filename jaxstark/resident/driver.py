@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxstark import transfer
 from jaxstark.air.definition import Air
+from jaxstark.air.evaluate import public_entries
 from jaxstark.commit import Committed
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.implementation import Clock, provenance
@@ -86,8 +87,10 @@ def prove(
     with memory.explained(program):
         inputs = inputs_of(trace, key)
         start = partial(transcript_of, trace, key)
-        messages = _run(program, inputs, start, where, clock, compiled)
-    proof = finish(trace, program, key, messages, where, check)
+        fetch = _start(program, inputs, start, where, clock, compiled)
+        finish = finisher(trace, program, key, where, check)
+        messages = fetch()
+    proof = finish(messages)
     clock.done("assemble")
     return proof
 
@@ -123,45 +126,52 @@ def transcript_of(trace: Trace, key: VerifyingKey) -> Transcript:
     return Transcript.of(bound_channel(trace, key), HostHashes())
 
 
-def finish(
-    trace: Trace, program: Program, key: VerifyingKey, m: Messages, where: str, check: bool
-) -> Proof:
-    """The proof of some messages, NumPy arrays, once the prover's own checks pass."""
-    fault = None
-    if check:
-        fault = fault_of(trace.air, key.params, trace.public_values, m)
-    if fault is not None:
-        raise explain(trace, fault)
-    return Proof(
-        key.profile,
-        key.air,
-        key.log_sizes,
-        felts(m.claims.T),
-        StarkProof.deferred(
-            partial(stark_proof, program.shape, key.params, key.preprocessed_root, m)
-        ),
-        provenance(where, stages_of(program)),
-    )
+def finisher(
+    trace: Trace, program: Program, key: VerifyingKey, where: str, check: bool
+) -> Callable[[Messages], Proof]:
+    """Makes the proof of some messages, NumPy arrays, once the prover's own checks pass.
+
+    What these need no message for is done at once, while a device still works.
+    """
+    terms = public_entries(trace.air, trace.public_values) if check else ([], [])
+    record = provenance(where, stages_of(program))
+
+    def finish(m: Messages) -> Proof:
+        fault = fault_of(trace.air, key.params, terms, m) if check else None
+        if fault is not None:
+            raise explain(trace, fault)
+        stark = partial(stark_proof, program.shape, key.params, key.preprocessed_root, m)
+        claimed = felts(m.claims.T)
+        return Proof(
+            key.profile, key.air, key.log_sizes, claimed, StarkProof.deferred(stark), record
+        )
+
+    return finish
 
 
-def _run(
+def _start(
     program: Program,
     inputs: Inputs,
     start: Callable[[], Transcript],
     where: str,
     clock: Clock,
     compiled: Compiled | None,
-) -> Messages:
+) -> Callable[[], Messages]:
+    """Start a proof; what is returned waits for its messages."""
     fixed = tables(program)
     memory.check(program)
     if where == "host":
         messages = protocol(program, fixed, inputs, start(), clock.done)
-        return unpacker(messages)(np.asarray(_pack(messages)))
-    if compiled is None:
-        compiled = _compiled(program, jax.config.jax_default_device)
-    words = compiled.run(fixed, inputs, lambda: start().digest)
-    clock.done("proof", words)
-    return compiled.unpack(transfer.to_host(words))
+        packed = _pack(messages)
+        return lambda: unpacker(messages)(np.asarray(packed))
+    made = compiled or _compiled(program, jax.config.jax_default_device)
+    words = made.run(fixed, inputs, lambda: start().digest)
+
+    def fetch() -> Messages:
+        clock.done("proof", words)
+        return made.unpack(transfer.to_host(words))
+
+    return fetch
 
 
 def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:

@@ -10,7 +10,12 @@ import numpy as np
 
 from jaxstark import circle, merkle
 from jaxstark.air.definition import Air, Relation
-from jaxstark.air.evaluate import RelationElements, logup_total, relation_elements
+from jaxstark.air.evaluate import (
+    PublicTerms,
+    RelationElements,
+    relation_elements,
+    total_with,
+)
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.params import ProofParams
@@ -19,11 +24,14 @@ from jaxstark.resident.protocol import Messages
 from jaxstark.shape import ProofShape, size_groups
 
 
-def fault_of(air: Air, params: ProofParams, public_values: Any, m: Messages) -> str | None:
-    """What is wrong with a proof that was made from these messages; None if nothing is."""
+def fault_of(air: Air, params: ProofParams, terms: PublicTerms, m: Messages) -> str | None:
+    """What is wrong with a proof that was made from these messages; None if nothing is.
+
+    ``terms``: of ``public_entries``.
+    """
     if air.has_lookups:
         elements = _Elements(zip(air.relations, m.drawn, strict=True))
-        if logup_total(air, public_values, elements, felts(m.claims.T)) != qm31.ZERO:
+        if total_with(terms, elements, felts(m.claims.T)) != qm31.ZERO:
             return "the lookups do not balance"
     if m.defect.any():
         return "the constraints do not hold"

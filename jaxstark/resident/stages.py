@@ -205,12 +205,15 @@ def commit_composition(
             public,
             elements,
         )
+        so_far = by_size.get(k)
         if constraints.fits(1 << k):
-            quotient = constraints.component_quotient(*arguments, interpret=p.interpret)
+            by_size[k] = constraints.component_quotient(
+                *arguments, start=so_far, interpret=p.interpret
+            )
         else:
             whole = tuple(jnp.concatenate(g) if g else None for g in arguments[3])
             quotient = composition.component_quotient(*arguments[:3], whole, *arguments[4:])
-        by_size[k] = m31.add(by_size[k], quotient) if k in by_size else quotient
+            by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
         start += count
     coefficients = _interpolate(p, t, composition.lift_and_add(by_size))
     halves = [composition.split(coefficients)]

@@ -13,6 +13,7 @@ from jaxstark.air.legacy26 import legacy26  # noqa: E402
 from jaxstark.air.range_sum import range_sum  # noqa: E402
 from jaxstark.air.state_machine import state_machine  # noqa: E402
 from jaxstark.air.wide_fibonacci import wide_fibonacci  # noqa: E402
+from jaxstark.fields import m31  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.interaction import interaction_columns  # noqa: E402
 from jaxstark.pallas.constraints import api, logup  # noqa: E402
@@ -223,6 +224,16 @@ def test_machine_interactions_lower_for_cuda(name, log_rows):
     air, index, *rest = interaction_case(VM, VM_NAMES.index(name), 7)
     text = lower(lambda *a: api.interaction(air, index, *a), *shapes(rest, 1 << log_rows))
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
+
+
+def test_quotients_of_several_components_are_added_up():
+    arguments = quotient_case(corner(), 1, (8, 8))
+    want = np.asarray(composition.component_quotient(*arguments))
+    start = words(np.random.default_rng(9), *want.shape)
+    got = api.component_quotient(*arguments, start=start, interpret=True)
+    assert np.array_equal(np.asarray(got), m31.add(start, want))
+    with pytest.raises(ValueError, match=r"start: expected uint32 \(4, 512\)"):
+        api.component_quotient(*arguments, start=start[:, :256])
 
 
 # What is refused.

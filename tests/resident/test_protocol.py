@@ -92,7 +92,7 @@ def prove(trace: Trace, params: ProofParams, where: str) -> jaxstark.Proof:
     else:
         words = np.asarray(on_device(p, tables(p), inputs, start.digest))
         messages = unpacker(driver.messages_like(p))(words)
-    return driver.finish(trace, p, key, messages, where, check=True)
+    return driver.finisher(trace, p, key, where, check=True)(messages)
 
 
 def check(trace: Trace, params: ProofParams, where: str) -> None:
@@ -156,7 +156,7 @@ def test_t31_a_trace_may_be_committed_to_by_a_program_of_its_own(monkeypatch):
 
     inputs = driver.inputs_of(trace, key)
     messages = compiled.unpack(np.asarray(compiled.run(tables(p), inputs, digest)))
-    got = driver.finish(trace, p, key, messages, "device", check=True)
+    got = driver.finisher(trace, p, key, "device", check=True)(messages)
     assert order == ["begin", "digest"]
     assert got == jaxstark.prove(trace, params=PARAMS, insecure=True, implementation="xla")
 

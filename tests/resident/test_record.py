@@ -12,7 +12,11 @@ jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
 
-from jaxstark.air.evaluate import logup_total, relation_elements  # noqa: E402
+from jaxstark.air.evaluate import (  # noqa: E402
+    logup_total,
+    public_entries,
+    relation_elements,
+)
 from jaxstark.air.legacy26 import legacy26  # noqa: E402
 from jaxstark.air.state_machine import state_machine  # noqa: E402
 from jaxstark.fields import qm31  # noqa: E402
@@ -43,19 +47,19 @@ def word(shape: tuple[int, ...], *place: int) -> np.ndarray:
 
 
 def test_honest_messages_have_no_fault():
-    assert fault_of(legacy26(), PARAMS, {}, honest()) is None
-    assert fault_of(legacy26(), PARAMS, {}, honest(log_last=PARAMS.log_last_layer)) is None
+    assert fault_of(legacy26(), PARAMS, ([], []), honest()) is None
+    assert fault_of(legacy26(), PARAMS, ([], []), honest(log_last=PARAMS.log_last_layer)) is None
 
 
 @pytest.mark.parametrize("coordinate", range(4))
 def test_a_defect_is_named(coordinate):
     messages = honest(defect=word((4,), coordinate))
-    assert fault_of(legacy26(), PARAMS, {}, messages) == "the constraints do not hold"
+    assert fault_of(legacy26(), PARAMS, ([], []), messages) == "the constraints do not hold"
 
 
 @pytest.mark.parametrize("place", [(2, 0), (5, 3), (7, 1)])
 def test_a_last_layer_of_too_high_degree_is_named(place):
-    fault = fault_of(legacy26(), PARAMS, {}, honest(last=word((8, 4), *place)))
+    fault = fault_of(legacy26(), PARAMS, ([], []), honest(last=word((8, 4), *place)))
     assert fault is not None
     assert "not low degree: its last FRI layer has more than 2^1 coefficients" in fault
 
@@ -77,16 +81,17 @@ def balanced() -> Messages:
 
 def test_lookups_that_do_not_balance_are_named():
     air, public, messages = state_machine(), golden("state_machine").public, balanced()
-    assert fault_of(air, PARAMS, public, messages) is None
+    terms = public_entries(air, public)
+    assert fault_of(air, PARAMS, terms, messages) is None
     for index in np.ndindex(*messages.claims.shape):
         claims = messages.claims.copy()
         claims[index] = (int(claims[index]) + 1) % P
-        fault = fault_of(air, PARAMS, public, messages._replace(claims=claims))
+        fault = fault_of(air, PARAMS, terms, messages._replace(claims=claims))
         assert fault == "the lookups do not balance"
     drawn = (messages.drawn[0] ^ np.uint32(1), *messages.drawn[1:])
-    fault = fault_of(air, PARAMS, public, messages._replace(drawn=drawn))
+    fault = fault_of(air, PARAMS, terms, messages._replace(drawn=drawn))
     assert fault == "the lookups do not balance"
-    other = {name: [w + 1 for w in words] for name, words in public.items()}
+    other = public_entries(air, {name: [w + 1 for w in words] for name, words in public.items()})
     assert fault_of(air, PARAMS, other, messages) == "the lookups do not balance"
 
 

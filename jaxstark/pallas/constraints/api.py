@@ -46,6 +46,7 @@ def component_quotient(
     public: Mapping[str, Array],
     elements: Sequence[Array],
     *,
+    start: Array | None = None,
     config: QuotientConfig = QuotientConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
@@ -63,6 +64,7 @@ def component_quotient(
       share: claimed sum divided by the number of rows, uint32 ``[4]``; read if it has lookups.
       public: public vectors by name, uint32.
       elements: as ``jaxstark.logup.encode_elements`` makes them.
+      start: what the quotient is added to, such as that of another component, of the same shape.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
@@ -72,8 +74,10 @@ def component_quotient(
     read = reads(air, index, rules=True)
     parts = [group if isinstance(group, list | tuple) else (group,) for group in groups]
     size = _columns("trace group", parts[1][0], 2 * LANES)
+    if start is not None:
+        _check("start", start, (qm31.DEGREE, size))
     if not info.constraints:
-        return jnp.zeros((qm31.DEGREE, size), jnp.uint32)
+        return jnp.zeros((qm31.DEGREE, size), jnp.uint32) if start is None else start
     powers, back = jnp.asarray(powers), jnp.asarray(back)
     _check("powers", powers, (len(info.constraints), qm31.DEGREE))
     if back.shape != (size,):
@@ -82,6 +86,8 @@ def component_quotient(
     lanes = config.lanes(size)
     moved = back if config.gather else jnp.concatenate([back[:lanes], back[-lanes:]])
     arrays: dict[Any, Any] = {"trace": tuple(parts[1]), "powers": powers}
+    if start is not None:
+        arrays["start"] = start
     if set(comp.preprocessed_names) & read.current:
         arrays["fixed"] = tuple(parts[0])
     rows = [r for n, r in zip(comp.columns, where.trace, strict=True) if n in read.previous]

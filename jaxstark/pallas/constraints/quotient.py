@@ -47,8 +47,9 @@ def quotient(
 
     ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``back``
     and ``sums``, the columns of ``reads.previous`` (in the order of declaration) and the last
-    secure column, one row back; ``powers``, ``share``; the public vectors as ``("public", name)``
-    and the elements as ``("element", relation index)``. Those that are not read may be missing.
+    secure column, one row back; ``powers``, ``share``; ``start``, to which the quotient is added;
+    the public vectors as ``("public", name)`` and the elements as ``("element", relation index)``.
+    Those that are not read may be missing.
     """
     lanes = config.lanes(size)
     comp, info = air.components[index], air.info.components[index]
@@ -102,7 +103,7 @@ def quotient(
                     )
                 )
                 step = qm31.add(qm31.sub(step, back), share)
-            value = evaluation.barrier(_lookup_rule(step, batch, lanes), interpret)
+            value = _lookup_rule(step, batch, lanes, interpret)
             power = lazy.factor(powers.secure(info.n_rules + batches))
             totals = lazy.secure_products(totals, value, power)
             before = now
@@ -120,7 +121,10 @@ def quotient(
         )
         for c, total in enumerate(totals):
             scale = jnp.broadcast_to(inverse, (lanes,))
-            launch.store(out, m31.mul(lazy.reduce(total), scale), c, here)
+            word = m31.mul(lazy.reduce(total), scale)
+            if "start" in memory:
+                word = m31.add(word, launch.load(memory["start"], c, here))
+            launch.store(out, word, c, here)
 
     out = jax.ShapeDtypeStruct((qm31.DEGREE, size), np.uint32)
     # Nothing is read back that was written: no barriers.
@@ -207,10 +211,20 @@ def _reversed_bits(number: Any, bits: int) -> Any:
     return (word >> np.uint32(32 - bits)).astype(np.int32)
 
 
-def _lookup_rule(step: QM31, batch: Sequence[Fraction], lanes: int) -> QM31:
-    """``step den - num`` for the fraction that a batch adds up to."""
-    totals = lazy.secure_products(
-        [EMPTY] * qm31.DEGREE, step, lazy.factor(evaluation.denominator(batch))
-    )
-    negated = [(evaluation.minus(weight), den) for weight, den in batch]
-    return evaluation.reduced(evaluation.add_numerator(totals, negated, lanes))
+def _lookup_rule(step: QM31, batch: Sequence[Fraction], lanes: int, interpret: bool) -> QM31:
+    """``step den - num`` for the fraction that a batch adds up to.
+
+    ``(step d - m) d' - m' d`` for two of them: no product of the denominators.
+    """
+    value, others = step, QM31(*qm31.ONE)
+    for position, (weight, den) in enumerate(batch):
+        totals = lazy.secure_products([EMPTY] * qm31.DEGREE, value, lazy.factor(den))
+        minus = evaluation.minus(weight)
+        if position == 0:
+            totals[0] = lazy.add_word(totals[0], evaluation.vector(minus, lanes))
+        else:
+            totals = [
+                evaluation.add_weighted(t, minus, d) for t, d in zip(totals, others, strict=True)
+            ]
+        value, others = evaluation.barrier(evaluation.reduced(totals), interpret), den
+    return value

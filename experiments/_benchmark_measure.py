@@ -195,7 +195,7 @@ def _warm(prover: Any, trace: Trace, case: Case, count: int) -> dict[str, Any]:
 def _stages(prover: Any, trace: Trace, warm_runs: int) -> tuple[dict[str, float], str]:
     """Median seconds of every stage, and where they are from.
 
-    A proof that is one program shows its stages in a profile; of others each waits for its arrays.
+    With the transcript on the device a profile shows the stages; else each waits for its arrays.
     """
     if prover.transcript == "device":
         seen = _benchmark_profile.stages(lambda: prover(trace))

@@ -1,4 +1,4 @@
-"""Stage times of a proof that is one program: what the device was busy with, from a profile.
+"""Stage times where no stage is a program: what the device was busy with, from a profile.
 
 With the transcript on the device nothing tells where a stage ends but the kernels themselves, which
 are named after the module and function that they come from. The profiler of JAX gives the duration
@@ -46,19 +46,29 @@ def stages(run: Callable[[], Any]) -> dict[str, float] | None:
 
     None where the profiler shows no device.
     """
-    import jax
-
     found: dict[str, list[float]] = {}
     for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as folder:
-            with jax.profiler.trace(folder):
-                run()
-            events = read(Path(folder))
-        if not events:
+        if not (events := profiled(run)):
             return None
         for stage, seconds in by_stage(events).items():
             found.setdefault(stage, []).append(seconds)
     return {stage: statistics.median(seconds) for stage, seconds in found.items()}
+
+
+def busy(run: Callable[[], Any]) -> float | None:
+    """Median seconds that the device is busy with ``run``; None where the profiler shows none."""
+    found = [sum(event.duration for event in profiled(run)) / 1e6 for _ in range(RUNS)]
+    return statistics.median(found) or None
+
+
+def profiled(run: Callable[[], Any]) -> list[Event]:
+    """The device's operations during ``run``, which waits for its results."""
+    import jax
+
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            run()
+        return read(Path(folder))
 
 
 def read(folder: Path) -> list[Event]:

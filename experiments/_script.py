@@ -203,7 +203,7 @@ def security_row(report: SecurityReport) -> dict[str, Any]:
 def compiled_proofs(implementation: str | None, transcript: str) -> dict[str, Any]:
     """Options of ``jaxstark.compile`` that keep whole compiled proofs beside JAX's own cache.
 
-    Empty where the cache is off, or where a proof is more than one program.
+    Empty where the cache is off, or where stages are programs.
     """
     import jax
 

@@ -28,7 +28,7 @@ class Prover:
       key: the verifying key of its proofs.
       implementation: ``"mosaic_gpu"`` or ``"xla"``.
       transcript: ``"host"`` or ``"device"``.
-      program: the compiled program, where it is one.
+      program: the compiled programs, where they were loaded from a folder.
     """
 
     shape: ProofShape

@@ -1,6 +1,6 @@
 """Memory of a proof by stage, from its shape.
 
-The model is that of the kernels' prover, as XLA allocates its one program. Arguments stay
+The model is that of the kernels' prover, as XLA allocates its programs. Arguments stay
 throughout: the caller's columns, twiddles and domain points, tree 0. Extended evaluations and
 digests of every tree stay until the openings are gathered, coefficients until the columns are
 evaluated out of the domain. For a tree of column sizes k and height h (bytes): ``4 sum 2^k +

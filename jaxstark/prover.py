@@ -58,7 +58,7 @@ def prove(
       implementation: ``"mosaic_gpu"``, ``"xla"``, or None for the first one that the default
         device runs.
       transcript: who runs the Fiat-Shamir channel: the ``"host"``, stage by stage, or, with
-        kernels, the ``"device"``, where the proof is one program. The bytes are the same.
+        kernels, the ``"device"``, where the proof is one program or two. The bytes are the same.
       on_stage: called after every stage with its name and seconds. Stages are then timed one by
         one, which costs their overlap.
 

@@ -103,10 +103,14 @@ def test_memory_counts_every_resident_array() -> None:
 
 
 def test_memory_is_what_xla_reports_for_the_program_of_a_gpu() -> None:
-    """2^20 x 26, one program: arguments, and temporary and output bytes of the compiled code."""
+    """2^20 x 26: arguments of both programs, and what the second has beside them at its peak.
+
+    Those are its other arguments, made by the first, and its temporary bytes.
+    """
     found = plan(legacy26().shape((20,)), PRESETS["stwo-96"])
     assert found.argument_bytes == pytest.approx(146_800_680, rel=1e-5)
-    assert found.peak_bytes - found.argument_bytes == pytest.approx(704_432_192 + 295_136, rel=0.05)
+    beside = found.peak_bytes - found.argument_bytes
+    assert beside == pytest.approx(457_179_104 + 268_432_984, rel=0.02)
 
 
 def test_memory_of_transforms_lookups_and_batches() -> None:

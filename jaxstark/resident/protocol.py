@@ -2,7 +2,7 @@
 
 The transcript decides where challenges come from. On the host, the function runs as it stands:
 every stage is one program, and every root is fetched. On the device, the function is traced whole
-and the proof is one program. The messages, hence the bytes, are the same.
+and the proof is one program, but for step 1 of some. The messages, hence the bytes, are the same.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def test_kernels_are_compared_with_the_xla_form(tmp_path):
     )
     assert last(done) == {"experiment": "bench_op", "out": str(out), "rows": 2}
     document = json.loads(out.read_text())
-    assert document["schema"] == "jaxstark-bench-op/1"
+    assert document["schema"] == "jaxstark-bench-op/2"
     assert document["environment"]["platform"] == "cpu"
     assert [(r["op"], r["log_size"], r["columns"]) for r in document["rows"]] == [
         ("to_storage", 11, 3),
@@ -78,13 +78,25 @@ def test_times_rates_and_bound(tmp_path):
     assert seconds["single"]["runs"] == 3 and seconds["compile"] > 0
     assert row["moved_bytes"] == 2 * 4 * 256 and row["hashes"] == 7 and row["passes"] == 2
     assert row["bound_seconds"] == pytest.approx(0.007)  # hashes, not bytes
-    assert row["times_bound"] == pytest.approx(seconds["pipelined"] / 0.007, abs=2e-3)
-    assert row["bytes_per_second"] == pytest.approx(2048 / seconds["pipelined"], rel=1e-3)
+    assert seconds["pipelined"]["runs"] == 3 and seconds["device"] is None
+    taken = seconds["pipelined"]["median"]
+    assert row["times_bound"] == pytest.approx(taken / 0.007, abs=2e-3)
+    assert row["bytes_per_second"] == pytest.approx(2048 / taken, rel=1e-3)
     assert row["checked_log_size"] == 8 and row["target"] is None
     table = done.stdout.splitlines()
     assert table[0].split()[:3] == ["op", "rows", "columns"]
     assert table[1].split()[:3] == ["double", "2^8", "-"]
     assert table[2].split()[:3] == ["grind", "-", "-"]
+
+
+def test_the_time_of_the_device_is_compared_with_the_bound_where_it_is_known(tmp_path):
+    out = tmp_path / "op.json"
+    before = PLAIN.format(expected="x * 2")
+    before += "import _benchmark_profile as p\np.busy = lambda run: run() is None or 0.25"
+    done = script("bench_op", *SMALL, f"--out={out}", before=before)
+    row = json.loads(out.read_text())["rows"][0]
+    assert row["seconds"]["device"] == 0.25 and row["bytes_per_second"] == 2048 / 0.25
+    assert row["hashes_per_second"] == 28 and "250.0000" in done.stdout.splitlines()[1]
 
 
 def test_a_kernel_with_another_result_is_not_reported(tmp_path):

@@ -49,6 +49,14 @@ def test_every_kernel_belongs_to_its_stage(without):
     assert profile.by_stage(events(n for n, _ in proof)) == pytest.approx(want)
 
 
+def test_busy_is_the_sum_of_the_operations(monkeypatch):
+    runs = iter([events(["a", "b"]), events(["a", "b", "c"]), events(["a"])])
+    monkeypatch.setattr(profile, "profiled", lambda run: next(runs))
+    assert profile.busy(lambda: None) == pytest.approx(3e-6)
+    monkeypatch.setattr(profile, "profiled", lambda run: [])
+    assert profile.busy(lambda: None) is None
+
+
 def test_names_are_those_of_the_kernels():
     """What a stage begins with is the folder and the function of a kernel that there is."""
     jax = pytest.importorskip("jax")

@@ -14,8 +14,9 @@ import numpy as np
 
 from jaxstark import deep, fri, merkle, statement
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import composition_at, logup_total
+from jaxstark.air.evaluate import composition_at
 from jaxstark.air.planning import check_params
+from jaxstark.air.public_terms import logup_total
 from jaxstark.channel import draw_queries
 from jaxstark.commit import by_size, commit_coefficients, commit_rows
 from jaxstark.composition import composition_coefficients

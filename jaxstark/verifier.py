@@ -10,8 +10,9 @@ from typing import Any
 
 from jaxstark import pcs_verify, statement
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import composition_at, logup_total
+from jaxstark.air.evaluate import composition_at
 from jaxstark.air.planning import check_params, check_public_values
+from jaxstark.air.public_terms import logup_total
 from jaxstark.errors import ProofShapeError, VerificationError
 from jaxstark.fields import qm31
 from jaxstark.key import VerifyingKey

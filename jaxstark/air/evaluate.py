@@ -10,29 +10,20 @@ Source: protocol sections 7, 8 and 10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from math import sumprod
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from jaxstark.air.definition import (
-    VECTORS,
     Air,
     Component,
     Constraints,
     PublicValues,
     Relation,
     Row,
-    spread_columns,
 )
 from jaxstark.air.felt import Felt
-from jaxstark.air.inspector import check_entry
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
-
-# Up to so many public terms of one kind are added up one by one, which is faster.
-FEW_ENTRIES = 8
 
 
 class RelationElements(NamedTuple):
@@ -77,7 +68,9 @@ class Entry(NamedTuple):
     multiplicity: Felt
 
 
-class _Evaluator(Constraints):
+class Evaluator(Constraints):
+    """Keeps rules and lookup entries in the order in which they are written."""
+
     def __init__(self, air: Air, public_values: Mapping[str, Any]) -> None:
         self.air = air
         self.public_values = PublicValues(air, public_values, Felt)
@@ -85,49 +78,13 @@ class _Evaluator(Constraints):
         self.entries: list[Entry] = []
 
     def constrain(self, value: Any, name: str = "") -> None:
+        """A rule."""
         self.rules.append(value if isinstance(value, Felt) else Felt(value))
 
     def entry(self, relation: Relation, values: Sequence[Any], multiplicity: Any) -> None:
+        """A lookup entry."""
         weight = multiplicity if isinstance(multiplicity, Felt) else Felt(multiplicity)
         self.entries.append(Entry(relation, values, weight))
-
-
-class Block(NamedTuple):
-    """Entries of one relation and one multiplicity.
-
-    Attributes:
-      relation: the relation.
-      columns: a word of every entry, uint32 ``[n]``, for each value of the tuple.
-      multiplicity: of all of them.
-    """
-
-    relation: Relation
-    columns: tuple[np.ndarray, ...]
-    multiplicity: int
-
-
-class _PublicEvaluator(_Evaluator):
-    """Also keeps blocks of entries as they are, if they are not small."""
-
-    def __init__(self, air: Air, public_values: Mapping[str, Any]) -> None:
-        super().__init__(air, public_values)
-        self.blocks: list[Block] = []
-
-    def public(self, relation: Relation, values: Sequence[Any], multiplicity: Any = 1) -> None:
-        check_entry(self.air, f"{self.air.name} public terms", relation, values)
-        self.entry(relation, values, multiplicity)
-
-    def public_each(
-        self, relation: Relation, columns: Sequence[Any], multiplicity: int = 1
-    ) -> None:
-        check_entry(self.air, f"{self.air.name} public terms", relation, columns)
-        whole = spread_columns(columns)
-        if len(whole[0]) <= FEW_ENTRIES:
-            for row in zip(*whole, strict=True):
-                self.entry(relation, row, multiplicity)
-        else:
-            words = tuple(_column(column, len(whole[0])) for column in columns)
-            self.blocks.append(Block(relation, words, _words([multiplicity])[0]))
 
 
 def run(
@@ -138,7 +95,7 @@ def run(
     public_values: Mapping[str, Any],
 ) -> tuple[list[Felt], list[Entry]]:
     """Rules and lookup entries of a component, in order."""
-    evaluator = _Evaluator(air, public_values)
+    evaluator = Evaluator(air, public_values)
     comp.evaluate(Row(current, previous), evaluator)
     return evaluator.rules, evaluator.entries
 
@@ -176,94 +133,6 @@ def logup_rules(
         rules.append(step * den - num)
         before = total
     return rules
-
-
-PublicTerms = tuple[list[Entry], list[Block]]
-
-
-def public_entries(air: Air, values: Mapping[str, Sequence[int]]) -> PublicTerms:
-    """The lookup entries that the verifier adds itself, as host values, and blocks of more."""
-    if air.public_terms is None:
-        return [], []
-    evaluator = _PublicEvaluator(air, values)
-    air.public_terms(evaluator)
-    return evaluator.entries, evaluator.blocks
-
-
-def logup_total(
-    air: Air,
-    values: Mapping[str, Sequence[int]],
-    elements: Elements,
-    claimed_sums: Sequence[QM31],
-) -> QM31:
-    """Claimed sums plus public terms; a sound statement has 0 here.
-
-    Raises ``ZeroDivisionError`` if a public denominator is 0 (probability about 2^-124).
-    """
-    return total_with(public_entries(air, values), elements, claimed_sums)
-
-
-def total_with(terms: PublicTerms, elements: Elements, claimed_sums: Sequence[QM31]) -> QM31:
-    """``logup_total`` from the public terms, which need no challenge."""
-    entries, blocks = terms
-    coordinates = zip(qm31.ZERO, *claimed_sums, strict=True)
-    total = QM31._make(sum(words) % m31.P for words in coordinates)
-    for block in blocks:
-        total = qm31.add(total, _sum_of_block(block, elements[block.relation]))
-    if entries:
-        # One inversion for all: the fractions are added up over a common denominator.
-        num, den = reduce(_add_fractions, (_fraction(entry, elements) for entry in entries))
-        total = qm31.add(total, qm31.mul(num, qm31.inv(den)))
-    return total
-
-
-def _fraction(entry: Entry, elements: Elements) -> tuple[QM31, QM31]:
-    """The fraction of a public term."""
-    weight, *words = _words([entry.multiplicity, *entry.values])
-    return qm31.from_base(weight), elements[entry.relation].combine_words(words)
-
-
-def _add_fractions(x: tuple[QM31, QM31], y: tuple[QM31, QM31]) -> tuple[QM31, QM31]:
-    (num, den), (other_num, other_den) = x, y
-    return qm31.add(qm31.mul(num, other_den), qm31.mul(other_num, den)), qm31.mul(den, other_den)
-
-
-def _sum_of_block(block: Block, elements: RelationElements) -> QM31:
-    """The sum over the entries of a block, in arrays of int64."""
-    powers = np.array(elements.alpha_powers)[:, :, None]
-    den = -np.array(elements.z)[:, None]
-    for power, column in zip(powers, block.columns, strict=True):
-        den = (den + power * column) % m31.P
-    if not den.any(axis=0).all():
-        raise ZeroDivisionError("a public term with denominator 0")
-    sums = (int(w.sum()) % m31.P for w in qm31.inv_wide(qm31.from_array(den), _inv_each))
-    return qm31.from_ints(w * block.multiplicity % m31.P for w in sums)
-
-
-def _inv_each(words: np.ndarray) -> np.ndarray:
-    """Inverses of words in int64, none 0."""
-    count = len(words)
-    padded = np.ones(1 << (count - 1).bit_length(), np.int64)
-    padded[:count] = words
-    return m31.tree_inv(padded, _product, lambda one: np.array([m31.inv(int(one[0]))]))[:count]
-
-
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a * b % m31.P
-
-
-def _column(column: Any, count: int) -> np.ndarray:
-    """A column of public terms, or the word that it has in every row, as words ``[count]``."""
-    if isinstance(column, range):
-        return (np.arange(column.start, column.stop, column.step) % m31.P).astype(np.uint32)
-    if isinstance(column, VECTORS):
-        return np.array(_words(column), np.uint32)
-    return np.full(count, _words([column])[0], np.uint32)
-
-
-def _words(values: Sequence[Any]) -> list[int]:
-    """Felts or ints of M31 as words."""
-    return [v.value if type(v) is Felt else int(v) % m31.P for v in values]
 
 
 def composition_at(

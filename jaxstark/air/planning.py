@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import public_entries
+from jaxstark.air.public_terms import public_entries
 from jaxstark.circle import MAX_LOG_SIZE
 from jaxstark.fields.m31 import P
 from jaxstark.fields.qm31 import DEGREE

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxstark import transfer
 from jaxstark.air.definition import Air
-from jaxstark.air.evaluate import public_entries
+from jaxstark.air.public_terms import public_entries
 from jaxstark.commit import Committed
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.implementation import Clock, provenance

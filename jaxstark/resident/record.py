@@ -10,12 +10,8 @@ import numpy as np
 
 from jaxstark import circle, merkle
 from jaxstark.air.definition import Air, Relation
-from jaxstark.air.evaluate import (
-    PublicTerms,
-    RelationElements,
-    relation_elements,
-    total_with,
-)
+from jaxstark.air.evaluate import RelationElements, relation_elements
+from jaxstark.air.public_terms import PublicTerms, total_with
 from jaxstark.fields import qm31
 from jaxstark.fields.qm31 import QM31
 from jaxstark.params import ProofParams

@@ -12,12 +12,9 @@ jax = pytest.importorskip("jax")
 
 import jax.numpy as jnp  # noqa: E402
 
-from jaxstark.air.evaluate import (  # noqa: E402
-    logup_total,
-    public_entries,
-    relation_elements,
-)
+from jaxstark.air.evaluate import relation_elements  # noqa: E402
 from jaxstark.air.legacy26 import legacy26  # noqa: E402
+from jaxstark.air.public_terms import logup_total, public_entries  # noqa: E402
 from jaxstark.air.state_machine import state_machine  # noqa: E402
 from jaxstark.fields import qm31  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402

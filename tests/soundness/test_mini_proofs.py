@@ -15,7 +15,8 @@ import pytest
 
 from jaxstark import circle, deep, fft, fri, merkle
 from jaxstark.air.definition import Air, Component, Relation
-from jaxstark.air.evaluate import composition_at, logup_total, relation_elements
+from jaxstark.air.evaluate import composition_at, relation_elements
+from jaxstark.air.public_terms import logup_total
 from jaxstark.channel import draw_queries
 from jaxstark.commit import commit_coefficients, gather_rows
 from jaxstark.composition import composition_coefficients

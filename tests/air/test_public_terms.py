@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxstark.air import evaluate
+from jaxstark.air import public_terms as terms
 from jaxstark.air.definition import Air, Constraints, Relation, component, spread_columns
 from jaxstark.air.felt import Felt
 from jaxstark.fields import m31, qm31
@@ -47,16 +48,16 @@ def test_many_public_terms_add_up_as_few_do(count, monkeypatch):
     want = claims[0]
     for claim in claims[1:]:
         want = qm31.add(want, claim)
-    monkeypatch.setattr(evaluate, "FEW_ENTRIES", 10**6)
-    entries, blocks = evaluate.public_entries(AIR, words)
+    monkeypatch.setattr(terms, "FEW_ENTRIES", 10**6)
+    entries, blocks = terms.public_entries(AIR, words)
     assert (len(entries), blocks) == (2 * (count + 2) + 1, [])
     for weight, den in evaluate.fractions(entries, elements):
         want = qm31.add(want, qm31.mul(weight.secure, qm31.inv(den.secure)))
-    assert evaluate.logup_total(AIR, words, elements, claims) == want
-    monkeypatch.setattr(evaluate, "FEW_ENTRIES", 0)
-    entries, blocks = evaluate.public_entries(AIR, words)
+    assert terms.logup_total(AIR, words, elements, claims) == want
+    monkeypatch.setattr(terms, "FEW_ENTRIES", 0)
+    entries, blocks = terms.public_entries(AIR, words)
     assert len(entries) == 1 and [len(b.columns[0]) for b in blocks] == [count + 2] * 2
-    assert evaluate.logup_total(AIR, words, elements, claims) == want
+    assert terms.logup_total(AIR, words, elements, claims) == want
 
 
 @pytest.mark.parametrize("few", [0, 10**6])
@@ -64,11 +65,11 @@ def test_a_public_denominator_of_0_is_an_error(few, monkeypatch):
     words, elements, claims = statement(3)
     found = elements[PAIR]
     elements[PAIR] = found._replace(
-        z=evaluate.qm31.mul_base(found.alpha_powers[1], words["words"][0])
+        z=qm31.mul_base(found.alpha_powers[1], words["words"][0])
     )
-    monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
+    monkeypatch.setattr(terms, "FEW_ENTRIES", few)
     with pytest.raises(ZeroDivisionError):
-        evaluate.logup_total(AIR, words, elements, claims)
+        terms.logup_total(AIR, words, elements, claims)
 
 
 def test_columns_of_public_terms_may_be_of_any_kind(monkeypatch):
@@ -79,13 +80,13 @@ def test_columns_of_public_terms_may_be_of_any_kind(monkeypatch):
     columns = [[kind, 5] for kind in kinds] + [[-8, words], [words, range(4)]]
 
     def total(columns: list, few: int) -> QM31:
-        def terms(air):
+        def public(air):
             for pair in columns:
                 air.public_each(PAIR, pair, -2)
 
-        monkeypatch.setattr(evaluate, "FEW_ENTRIES", few)
-        air = Air("kinds", (rows,), (PAIR, TRIPLE), (), terms)
-        return evaluate.logup_total(air, {}, elements, claims)
+        monkeypatch.setattr(terms, "FEW_ENTRIES", few)
+        air = Air("kinds", (rows,), (PAIR, TRIPLE), (), public)
+        return terms.logup_total(air, {}, elements, claims)
 
     plain = [[[int(v) for v in c] for c in spread_columns(pair)] for pair in columns]
     want = total(plain, 10**6)

@@ -23,7 +23,7 @@ from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.grind import api as grind_kernels
 from jaxstark.pallas.hashes import DeviceHashes
-from jaxstark.resident import openings, stages
+from jaxstark.resident import low_degree, openings, stages
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import root_of
 from jaxstark.shape import PREPROCESSED
@@ -163,27 +163,27 @@ def after_trace(
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree.
     drawn, transcript = transcript.mix_and_draw(samples.reshape(-1))
-    values = stages.quotients(p, t, trees, samples, multiples[0], drawn[0])
+    values = low_degree.quotients(p, t, trees, samples, multiples[0], drawn[0])
     done("DEEP quotients", values)
     layers: list[tuple[Array, MerkleTree]] = []
     while (index := len(layers)) < len(p.params.fri_steps(p.log_size)):
-        if transcript.hashes.in_kernels and stages.tail_layers(p, index):
-            tail = stages.commit_tail(p, index, t, values, transcript.digest)
+        if transcript.hashes.in_kernels and low_degree.tail_layers(p, index):
+            tail = low_degree.commit_tail(p, index, t, values, transcript.digest)
             *committed, values = tail.values
             layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
             transcript = replace(transcript, digest=tail.digest, n_draws=tail.n_draws)
             continue
         layer, drawn, transcript = transcript.commit_and_draw(
-            partial(stages.commit_layer, p, index, values)
+            partial(low_degree.commit_layer, p, index, values)
         )
         layers.append((values, layer))
-        values = stages.fold(p, index, t, values, drawn[0])
+        values = low_degree.fold(p, index, t, values, drawn[0])
     roots = [tree.levels[0][:, 0] for _, tree in layers]
-    last = stages.last_layer(p, t, values)
+    last = low_degree.last_layer(p, t, values)
     done("FRI", last)
 
     # 6. Proof of work, then the queries: no choice is left to the prover after them.
-    sent, bits = stages.kept(p, last).reshape(-1), p.params.pow_bits
+    sent, bits = low_degree.kept(p, last).reshape(-1), p.params.pow_bits
     nonce = jnp.zeros(2, np.uint32)
     if bits:
         prefix, transcript = transcript.mix_for_work(sent, bits=bits)

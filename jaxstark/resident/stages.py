@@ -2,8 +2,8 @@
 
 Arguments are the static ``Program``, its ``Tables`` and arrays; challenges come as uint32 words,
 so that they may be drawn on the device. Arrays below the sizes that a kernel takes go through the
-same operation under XLA. The last stage is ``openings``. Sources: protocol sections 6, 8, 10, 11,
-12.
+same operation under XLA. The last stages are in ``low_degree`` and ``openings``. Sources: protocol
+sections 6, 8, 10.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import circle, commit, composition, deep, fft, fri, oods
+from jaxstark import commit, composition, fft, oods
 from jaxstark.commit import Committed, log_size
 from jaxstark.deep_coefficients import powers_traced
 from jaxstark.fields import m31
@@ -24,19 +24,13 @@ from jaxstark.interaction import interaction_columns
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.constraints import api as constraints
-from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
-from jaxstark.pallas.fri import api as fri_kernels
-from jaxstark.pallas.fri.api import Tail
 from jaxstark.pallas.oods import api as oods_kernels
-from jaxstark.params import fri_packing
 from jaxstark.resident.program import Program, Tables
 from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE
 
 Array = Any
 stage = partial(jax.jit, static_argnums=0)
-# Layers of so many values fold under XLA: a launch takes as long, and longer to compile.
-FEW_VALUES = 64
 
 
 def root_of(tree: Committed) -> Array:
@@ -76,10 +70,6 @@ class Made(NamedTuple):
     tree: Any
     root: Array
     step: blake2s.Step | None
-
-
-def _commit(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
-    return _make(p, t, groups, None).tree
 
 
 def _make(p: Program, t: Tables, groups: Sequence[Array], digest: Array | None) -> Made:
@@ -311,77 +301,3 @@ def defect(
         claims,
         interpret=p.interpret,
     )
-
-
-# Low degree.
-
-
-@stage
-def quotients(
-    p: Program,
-    t: Tables,
-    trees: Sequence[Committed],
-    samples: Array,
-    point: Array,
-    batching: Array,
-) -> Array:
-    """The sum of all DEEP quotients, uint32 ``[4, 2^H]``."""
-    plan = p.deep_plan
-    data = deep_kernels.coefficients(plan, samples, point, batching, interpret=p.interpret)
-    evaluations = tuple(tree.evaluations for tree in trees)
-    run = deep.quotients_from
-    if deep_kernels.fits(plan):
-        run = partial(deep_kernels.quotients_from, interpret=p.interpret)
-    return run(plan, evaluations, data, t.x, t.y)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def commit_layer(p: Program, index: int, values: Array, digest: Array | None = None) -> Made:
-    """The tree of FRI layer ``index``, and with a digest the step of the channel."""
-    step = p.params.fri_steps(p.log_size)[index]
-    packing = fri_packing(values.shape[1].bit_length() - 1, step)
-    levels, after = blake2s.commit_values_and_draw(values, digest, packing, interpret=p.interpret)
-    return Made(MerkleTree(levels), levels[0][:, 0], after)
-
-
-def tail_layers(p: Program, index: int) -> int:
-    """How many FRI layers from ``index`` on one kernel commits to; 0 for none."""
-    steps = p.params.fri_steps(p.log_size)
-    logs = [p.log_domain - sum(steps[:i]) for i in range(len(steps))]
-    packs = [fri_packing(log, step) for log, step in zip(logs, steps, strict=True)]
-    for end in range(len(steps), index, -1):
-        if fri_kernels.fits_tail(1 << logs[index], steps[index:end], packs[index:end]):
-            return end - index
-    return 0
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def commit_tail(p: Program, index: int, t: Tables, values: Array, digest: Array) -> Tail:
-    """``tail_layers`` FRI layers from ``index`` on, their challenges and folds."""
-    steps = p.params.fri_steps(p.log_size)[index : index + tail_layers(p, index)]
-    table = t.inverse[p.log_domain]
-    return fri_kernels.tail(values, table, digest, steps, interpret=p.interpret)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def fold(p: Program, index: int, t: Tables, values: Array, alpha: Array) -> Array:
-    """Layer ``index`` folded to the next one."""
-    step = p.params.fri_steps(p.log_size)[index]
-    table = t.inverse[p.log_domain]
-    if values.shape[1] <= FEW_VALUES:
-        return fri.fold_few(values, table, alpha, step)
-    return fri_kernels.fold(values, table, alpha, step, interpret=p.interpret)
-
-
-@stage
-def last_layer(p: Program, t: Tables, values: Array) -> Array:
-    """All coefficients of the last layer in natural order, uint32 ``[2^m, 4]``."""
-    del p
-    if values.shape[1] == 1:
-        return values.T
-    return fft.interpolate_with(values, t.last).T
-
-
-def kept(p: Program, last: Array) -> Array:
-    """The coefficients of the last layer that are sent, in bit-reversed order."""
-    return last[circle.bit_reversal(p.params.log_last_layer)]

@@ -22,7 +22,7 @@ from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
 from jaxstark.params import PRESETS, ProofParams, fri_packing  # noqa: E402
-from jaxstark.resident import openings, stages  # noqa: E402
+from jaxstark.resident import low_degree, openings, stages  # noqa: E402
 from jaxstark.resident.program import Program, abstract_tables, tables  # noqa: E402
 from jaxstark.resident.protocol import abstract_inputs  # noqa: E402
 from jaxstark.shape import MAX_WORDS, parts, size_groups  # noqa: E402
@@ -119,7 +119,7 @@ def test_stages_with_cut_groups_equal_whole_ones() -> None:
     expected = [np.asarray(oods.evaluate_columns(c, point)).T for c in samples_of]
     assert np.array_equal(samples, np.concatenate(expected))
 
-    quotients = stages.quotients(p, t, trees, samples, multiples[0], batching)
+    quotients = low_degree.quotients(p, t, trees, samples, multiples[0], batching)
     plain = deep.quotients(
         [(), whole.evaluations, last.evaluations],
         shape.all_columns,
@@ -168,7 +168,7 @@ def test_arrays_beyond_two_to_the_31_words_are_cut() -> None:
         claims = jnp.zeros((0, 4), np.uint32)
         trees.append(stages.commit_composition(p, tables, trees, felt, {}, (), claims).tree)
         samples, multiples = stages.sample(p, tables, trees, felt)
-        values = stages.quotients(p, tables, trees, samples, multiples[0], felt)
+        values = low_degree.quotients(p, tables, trees, samples, multiples[0], felt)
         return trees, values, openings.open_queries(p, trees, _no_layers(p), positions)[0]
 
     felt, positions = (jax.ShapeDtypeStruct((n,), np.uint32) for n in (4, 70))

@@ -1,0 +1,99 @@
+"""The stages of a proof that show a low degree: DEEP quotients and FRI, see ``stages``.
+
+Source: protocol sections 11 and 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+
+from jaxstark import circle, deep, fft, fri
+from jaxstark.commit import Committed
+from jaxstark.merkle import MerkleTree
+from jaxstark.pallas.blake2s import api as blake2s
+from jaxstark.pallas.deep import api as deep_kernels
+from jaxstark.pallas.fri import api as fri_kernels
+from jaxstark.pallas.fri.api import Tail
+from jaxstark.params import fri_packing
+from jaxstark.resident.program import Program, Tables
+from jaxstark.resident.stages import Made, stage
+
+Array = Any
+# Layers of so many values fold under XLA: a launch takes as long, and longer to compile.
+FEW_VALUES = 64
+
+
+
+@stage
+def quotients(
+    p: Program,
+    t: Tables,
+    trees: Sequence[Committed],
+    samples: Array,
+    point: Array,
+    batching: Array,
+) -> Array:
+    """The sum of all DEEP quotients, uint32 ``[4, 2^H]``."""
+    plan = p.deep_plan
+    data = deep_kernels.coefficients(plan, samples, point, batching, interpret=p.interpret)
+    evaluations = tuple(tree.evaluations for tree in trees)
+    run = deep.quotients_from
+    if deep_kernels.fits(plan):
+        run = partial(deep_kernels.quotients_from, interpret=p.interpret)
+    return run(plan, evaluations, data, t.x, t.y)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def commit_layer(p: Program, index: int, values: Array, digest: Array | None = None) -> Made:
+    """The tree of FRI layer ``index``, and with a digest the step of the channel."""
+    step = p.params.fri_steps(p.log_size)[index]
+    packing = fri_packing(values.shape[1].bit_length() - 1, step)
+    levels, after = blake2s.commit_values_and_draw(values, digest, packing, interpret=p.interpret)
+    return Made(MerkleTree(levels), levels[0][:, 0], after)
+
+
+def tail_layers(p: Program, index: int) -> int:
+    """How many FRI layers from ``index`` on one kernel commits to; 0 for none."""
+    steps = p.params.fri_steps(p.log_size)
+    logs = [p.log_domain - sum(steps[:i]) for i in range(len(steps))]
+    packs = [fri_packing(log, step) for log, step in zip(logs, steps, strict=True)]
+    for end in range(len(steps), index, -1):
+        if fri_kernels.fits_tail(1 << logs[index], steps[index:end], packs[index:end]):
+            return end - index
+    return 0
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def commit_tail(p: Program, index: int, t: Tables, values: Array, digest: Array) -> Tail:
+    """``tail_layers`` FRI layers from ``index`` on, their challenges and folds."""
+    steps = p.params.fri_steps(p.log_size)[index : index + tail_layers(p, index)]
+    table = t.inverse[p.log_domain]
+    return fri_kernels.tail(values, table, digest, steps, interpret=p.interpret)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def fold(p: Program, index: int, t: Tables, values: Array, alpha: Array) -> Array:
+    """Layer ``index`` folded to the next one."""
+    step = p.params.fri_steps(p.log_size)[index]
+    table = t.inverse[p.log_domain]
+    if values.shape[1] <= FEW_VALUES:
+        return fri.fold_few(values, table, alpha, step)
+    return fri_kernels.fold(values, table, alpha, step, interpret=p.interpret)
+
+
+@stage
+def last_layer(p: Program, t: Tables, values: Array) -> Array:
+    """All coefficients of the last layer in natural order, uint32 ``[2^m, 4]``."""
+    del p
+    if values.shape[1] == 1:
+        return values.T
+    return fft.interpolate_with(values, t.last).T
+
+
+def kept(p: Program, last: Array) -> Array:
+    """The coefficients of the last layer that are sent, in bit-reversed order."""
+    return last[circle.bit_reversal(p.params.log_last_layer)]

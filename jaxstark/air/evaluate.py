@@ -13,14 +13,7 @@ from collections.abc import Mapping, Sequence
 from math import sumprod
 from typing import Any, NamedTuple
 
-from jaxstark.air.definition import (
-    Air,
-    Component,
-    Constraints,
-    PublicValues,
-    Relation,
-    Row,
-)
+from jaxstark.air.definition import Air, Component, Constraints, PublicValues, Relation, Row
 from jaxstark.air.felt import Felt
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31

@@ -202,8 +202,7 @@ def lower(program: Program, **options: Any) -> list[Any]:
     if not begins_apart(program.shape):
         return [last.trace(fixed, inputs, digest).lower(**options)]
     begin = stages.commit_trace.trace(program, fixed, inputs.rows)
-    tree = jax.eval_shape(partial(stages.commit_trace, program), fixed, inputs.rows).tree
-    traced = begin, last.trace(fixed, inputs, digest, tree)
+    traced = begin, last.trace(fixed, inputs, digest, begin.out_info.tree)
     return [one.lower(**options) for one in traced]
 
 

@@ -216,15 +216,13 @@ def _lookup_rule(step: QM31, batch: Sequence[Fraction], lanes: int, interpret: b
 
     ``(step d - m) d' - m' d`` for two of them: no product of the denominators.
     """
-    value, others = step, QM31(*qm31.ONE)
-    for position, (weight, den) in enumerate(batch):
-        totals = lazy.secure_products([EMPTY] * qm31.DEGREE, value, lazy.factor(den))
+    (weight, den), *second = batch
+    totals = lazy.secure_products([EMPTY] * qm31.DEGREE, step, lazy.factor(den))
+    minus = evaluation.vector(evaluation.minus(weight), lanes)
+    totals[0] = lazy.add_word(totals[0], minus)
+    for weight, other in second:
+        value = evaluation.barrier(evaluation.reduced(totals), interpret)
+        totals = lazy.secure_products([EMPTY] * qm31.DEGREE, value, lazy.factor(other))
         minus = evaluation.minus(weight)
-        if position == 0:
-            totals[0] = lazy.add_word(totals[0], evaluation.vector(minus, lanes))
-        else:
-            totals = [
-                evaluation.add_weighted(t, minus, d) for t, d in zip(totals, others, strict=True)
-            ]
-        value, others = evaluation.barrier(evaluation.reduced(totals), interpret), den
-    return value
+        totals = [evaluation.add_weighted(t, minus, d) for t, d in zip(totals, den, strict=True)]
+    return evaluation.barrier(evaluation.reduced(totals), interpret)

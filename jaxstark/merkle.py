@@ -112,7 +112,7 @@ def gather_siblings(tree: MerkleTree, positions: Array) -> Array:
     second proof of a shape compiles nothing.
     """
     if all(isinstance(level, np.ndarray) for level in tree.levels) and on_cpu(positions):
-        return _siblings(np, tree.levels, np.asarray(positions))
+        return siblings(np, tree.levels, np.asarray(positions))
     return _siblings_jit(tree.levels, positions)
 
 
@@ -147,14 +147,20 @@ def missing_siblings(positions: np.ndarray, height: int) -> tuple[np.ndarray, np
     return levels[missing], columns[missing]
 
 
-def _siblings(xp: Any, levels: Sequence[Array], positions: Array) -> Array:
-    layers = [level[:, (positions >> up) ^ 1] for up, level in enumerate(reversed(levels[1:]))]
+def siblings(xp: Any, levels: Sequence[Array], positions: Array) -> Array:
+    """Siblings on the paths from the last of some levels, uint32 ``[height, 8, q]``; ``xp``: NumPy
+    or ``jax.numpy``, whichever the arrays are of.
+    """
+    layers = [
+        xp.take(level, (positions >> up) ^ 1, axis=-1, mode="clip")
+        for up, level in enumerate(reversed(levels[1:]))
+    ]
     if not layers:
         return xp.zeros((0, DIGEST_WORDS, positions.shape[0]), np.uint32)
     return xp.stack(layers)
 
 
-_siblings_jit = jax.jit(partial(_siblings, jnp))
+_siblings_jit = jax.jit(partial(siblings, jnp))
 
 
 def _check(groups: Sequence[Array]) -> list[int]:

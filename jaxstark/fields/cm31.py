@@ -61,8 +61,3 @@ def inv(x: CM31) -> CM31:
     norm = m31.add(m31.sq(x.re), m31.sq(x.im))
     return mul_base(conj(x), m31.inv(norm))
 
-
-def batch_inv(x: CM31) -> CM31:
-    """Inverses along the last axis (``2^k`` entries, none 0)."""
-    norm = m31.add(m31.sq(x.re), m31.sq(x.im))
-    return mul_base(conj(x), m31.batch_inv(norm))

@@ -165,11 +165,6 @@ def inv_wide(x: QM31, inverse: Callable[[Any], Any]) -> QM31:
     )
 
 
-def batch_inv(x: QM31) -> QM31:
-    """Inverses along the last axis (``2^k`` entries, none 0)."""
-    return mul_cm31(conj(x), cm31.batch_inv(_norm(x)))
-
-
 def from_coordinates(values: Sequence[QM31]) -> QM31:
     """``v0 + v1 i + v2 u + v3 i u`` for four QM31 values.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxstark import circle, commit
 from jaxstark.commit import Committed, log_size
-from jaxstark.hash.blake2s import DIGEST_WORDS
+from jaxstark.merkle import siblings
 from jaxstark.params import fri_packing
 from jaxstark.resident.program import Program
 
@@ -41,22 +41,13 @@ def open_queries(
             commit.pick(g, circle.lift_slot(positions, log_size(g), p.log_domain))
             for g in tree.evaluations
         ]
-        rows.append((values, _siblings(tree.tree.levels, positions)))
+        rows.append((values, siblings(jnp, tree.tree.levels, positions)))
     opened = []
     for (values, tree), step in zip(layers, p.params.fri_steps(p.log_size), strict=True):
         packing = fri_packing(values.shape[1].bit_length() - 1, step)
         positions = positions >> step
         cosets = jnp.take(values.reshape(4, -1, 1 << step), positions, axis=1, mode="clip")
         levels = tree.levels[: len(tree.levels) - (step - packing)]
-        opened.append((cosets, _siblings(levels, positions)))
+        opened.append((cosets, siblings(jnp, levels, positions)))
     return rows, opened
 
-
-def _siblings(levels: Sequence[Array], positions: Array) -> Array:
-    """Siblings on the paths from the last of some levels, uint32 ``[height, 8, q]``."""
-    found = [
-        commit.pick(level, (positions >> up) ^ 1) for up, level in enumerate(reversed(levels[1:]))
-    ]
-    if not found:
-        return jnp.zeros((0, DIGEST_WORDS, positions.shape[0]), np.uint32)
-    return jnp.stack(found)

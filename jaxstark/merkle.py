@@ -149,10 +149,11 @@ def missing_siblings(positions: np.ndarray, height: int) -> tuple[np.ndarray, np
 
 def siblings(xp: Any, levels: Sequence[Array], positions: Array) -> Array:
     """Siblings on the paths from the last of some levels, uint32 ``[height, 8, q]``; ``xp``: NumPy
-    or ``jax.numpy``, whichever the arrays are of.
+    or ``jax.numpy``, whichever the arrays are of. NumPy raises ``IndexError`` for other positions.
     """
+    mode = "raise" if xp is np else "clip"
     layers = [
-        xp.take(level, (positions >> up) ^ 1, axis=-1, mode="clip")
+        xp.take(level, (positions >> up) ^ 1, axis=-1, mode=mode)
         for up, level in enumerate(reversed(levels[1:]))
     ]
     if not layers:

@@ -143,6 +143,14 @@ def test_openings_verify_and_are_minimal(positions, on_device):
         verify_opening(BLAKE2S, root, 8, positions, opened ^ np.uint32(1), witness)
 
 
+def test_a_position_behind_the_leaves_is_refused():
+    """Its sibling is not that of the last leaf."""
+    tree = merkle.commit(columns_of([(3, 4)]))
+    host = tree._replace(levels=tuple(np.asarray(level) for level in tree.levels))
+    with pytest.raises(IndexError):
+        merkle.gather_siblings(host, np.array([16], np.int32))
+
+
 @pytest.mark.parametrize("height", [0, 1, 2, 5, 9, 20])
 @pytest.mark.parametrize("count", [1, 2, 30, 400])
 def test_missing_siblings_are_those_of_sets_of_known_nodes(height, count):

@@ -60,4 +60,3 @@ def inv(x: CM31) -> CM31:
     """``1 / x``; 0 as in ``m31.inv``."""
     norm = m31.add(m31.sq(x.re), m31.sq(x.im))
     return mul_base(conj(x), m31.inv(norm))
-

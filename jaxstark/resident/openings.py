@@ -50,4 +50,3 @@ def open_queries(
         levels = tree.levels[: len(tree.levels) - (step - packing)]
         opened.append((cosets, siblings(jnp, levels, positions)))
     return rows, opened
-

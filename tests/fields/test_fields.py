@@ -97,6 +97,16 @@ def test_batch_inverses_equal_single_ones(backend, size):
     assert (BACKENDS[backend](m31.batch_inv, x.a) == m31.inv(x.a)).all()
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_inverses_in_the_tower_multiply_to_one(backend, size):
+    x = _random_qm31(size, size)
+    for field, value in ((cm31, x.first), (qm31, x)):
+        product = field.mul(value, BACKENDS[backend](field.inv, value))
+        for coordinate, one in zip(product, field.ONE, strict=True):
+            assert (np.asarray(coordinate) == one).all()
+
+
 def test_batch_inverse_refuses_other_lengths():
     with pytest.raises(ValueError, match="power-of-two length, got 3"):
         m31.batch_inv(np.ones(3, np.uint32))

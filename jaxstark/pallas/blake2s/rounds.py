@@ -25,27 +25,22 @@ Array = Any
 Ref = Any
 
 _LAST = np.uint32(0xFFFFFFFF)
-_NIBBLES = 8  # in a word
 
 
-def _packed(place: Callable[[int], int]) -> np.ndarray:
+def _table(place: Callable[[int], int]) -> np.ndarray:
     rows = [[place(j) for j in sigma] for sigma in (*SIGMA, SIGMA[0])]
-    words = [
-        [sum(j << 4 * i for i, j in enumerate(row[half : half + _NIBBLES])) for half in (0, 8)]
-        for row in rows
-    ]
-    return np.array([*words, [len(SIGMA), 0]], np.uint32)
+    return np.array([*rows, [len(SIGMA)] + [0] * (BLOCK_WORDS - 1)], np.int32)
 
 
-_NATURAL = _packed(lambda j: j)
-_PAIRED = _packed(lambda j: 2 * (j % DIGEST_WORDS) + j // DIGEST_WORDS)
+_NATURAL = _table(lambda j: j)
+_PAIRED = _table(lambda j: 2 * (j % DIGEST_WORDS) + j // DIGEST_WORDS)
 
 
 def order() -> Array:
     """The input of a kernel that ``compress`` reads, for words 0 .. 15 in places 0 .. 15.
 
-    uint32 ``[12, 2]``: per round 16 places of four bits, once more those of the first round, then
-    the number of rounds, which a compiler must not know, or it writes the rounds out again.
+    int32 ``[12, 16]``: the places of each round, once more those of the first one, then the number
+    of rounds, which a compiler must not know, or it writes the rounds out again, and zeros.
     """
     return jnp.asarray(_NATURAL)
 
@@ -79,15 +74,9 @@ def compress(
         return launch.uniform(scalar, shape[0]) if shape else scalar
 
     def load(round_: Any) -> tuple[Array, ...]:
-        packed = places[round_, 0], places[round_, 1]
-        return tuple(
-            word(
-                ((packed[i // _NIBBLES] >> np.uint32(4 * (i % _NIBBLES))) & np.uint32(15)).astype(
-                    np.int32
-                )
-            )
-            for i in range(BLOCK_WORDS)
-        )
+        # All places before any word: they arrive in few wide loads.
+        found = [places[round_, i] for i in range(BLOCK_WORDS)]
+        return tuple(word(place) for place in found)
 
     barrier = launch.half_round_barrier(interpret)
 
@@ -101,8 +90,10 @@ def compress(
     fixed = [np.uint32(w) for w in IV[:4]]
     fixed += [counter ^ np.uint32(IV[4]), np.uint32(IV[5]), ending ^ np.uint32(IV[6])]
     v = (*chain, *(everywhere(jnp.uint32(w)) for w in (*fixed, np.uint32(IV[7]))))
-    rounds = places[len(SIGMA) + 1, 0].astype(np.int32)
-    v, _ = lax.fori_loop(np.int32(0), rounds, step, (v, load(0)))
+    rounds, zero = places[len(SIGMA) + 1, 0], places[len(SIGMA) + 1, 1].astype(np.uint32)
+    # Where all that a loop carries is loaded, the compiler loads it at its use after all.
+    first = tuple(x | everywhere(zero) for x in load(0))
+    v, _ = lax.fori_loop(np.int32(0), rounds, step, (v, first))
     half = DIGEST_WORDS
     return tuple(h ^ x ^ y for h, x, y in zip(chain, v[:half], v[half:], strict=True))
 

@@ -102,13 +102,11 @@ def shared(shape: tuple[int, ...], dtype: Any = np.uint32) -> Any:
     return plgpu.SMEM(shape, jnp.dtype(dtype))
 
 
-def sync() -> None:
-    """Wait until all threads of the block got here; their stores to shared memory are visible."""
-    plgpu.commit_smem()
+def sync(interpret: bool) -> None:
+    """Wait until all threads of the block got here; their stores to shared memory are visible.
 
-
-def meet(interpret: bool) -> None:
-    """``sync`` without its fence, which only asynchronous copies out of shared memory need."""
+    There is no fence for asynchronous copies, which no kernel makes.
+    """
     if interpret:
         plgpu.commit_smem()
         return
@@ -302,7 +300,7 @@ def _probe(words: Array) -> Array:
         del point
         memory[:, 0] = load(source, slice(None), 0)
         memory[:, 1] = load(source, slice(None), 1)
-        sync()
+        sync(False)
         target[:] = load(memory, pl.ds(0, LANES), 0) + np.uint32(3) * load(
             memory, pl.ds(0, LANES), 1
         )

@@ -143,7 +143,7 @@ class _Tree:
 
         _repeat(steps, step)
         if self.nodes < LANES:
-            launch.sync()
+            launch.sync(self.interpret)
             _repeat(DIGEST_WORDS, partial(self._copy, out, memory, block, self.nodes // 2))
 
     def _fetch(self, source: Ref, memory: Ref, place: Any) -> None:
@@ -179,22 +179,22 @@ class _Tree:
 
                 @pl.when(lowest)
                 def _() -> None:
-                    launch.sync()  # All have read before any writes.
+                    launch.sync(self.interpret)  # All have read before any writes.
                     self._fetch(source, memory, block * tiles + j)
-                    launch.sync()
+                    launch.sync(self.interpret)
 
             if places is not None:
                 nodes = _rolled_parents(memory, tile, places, self.interpret)
             else:
                 nodes = _parents(memory, tile, self.interpret)
-            launch.sync()  # All have read before any writes.
+            launch.sync(self.interpret)  # All have read before any writes.
             for k, word in enumerate(nodes):
                 memory[k, pl.ds(self.stage + j * _PAIRS, _PAIRS), :] = word.reshape(_PAIRS, 2)
             return carry
 
-        launch.sync()
+        launch.sync(self.interpret)
         _repeat(steps, step)
-        launch.sync()
+        launch.sync(self.interpret)
         for other, out in enumerate(outs):
             pl.when(level == other)(partial(self._publish, out, memory, block, other))
         return carry

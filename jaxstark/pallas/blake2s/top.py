@@ -117,17 +117,17 @@ def climb(
                 jnp.bool_(True),
                 interpret,
             )
-            launch.sync()  # All have read before any writes.
+            launch.sync(interpret)  # All have read before any writes.
             first = target + i * np.int32(_PAIRS)
             for k, word in enumerate(words):
                 launch.store(out, word, k, pl.ds(at + i * np.int32(LANES), LANES))
                 put_nodes(memory.nodes, k, first, word)
             return carry
 
-        launch.sync()
+        launch.sync(interpret)
         tiles = lax.max(np.int32(1), lax.shift_right_logical(pairs, np.int32(7)))
         lax.fori_loop(np.int32(0), tiles, tile, np.int32(0))
-        launch.sync()
+        launch.sync(interpret)
         single = pairs == np.int32(1)
         following = lax.select(single, phase + np.int32(1), phase)
         after = at + pairs
@@ -139,7 +139,7 @@ def climb(
 
             @pl.when(single)
             def _() -> None:
-                launch.sync()  # All have read before any writes.
+                launch.sync(interpret)  # All have read before any writes.
                 _prepare(memory, target, phase, words, n_draws)
 
         return (
@@ -241,7 +241,7 @@ def climb_from(
             interpret=interpret,
         )
         if channel:
-            launch.sync()
+            launch.sync(interpret)
             put(outs[1], get(memory.digest))
             put(outs[2], get(memory.drawn))
             outs[3][0] = n_draws

@@ -115,7 +115,7 @@ def _step(
         after_at = 0 if long else blocks * BLOCK_WORDS
         digest_at = after_at + (after.digest_at if after else 0)
         if not long:
-            _gather(sources, memory, n_bytes)
+            _gather(sources, memory, n_bytes, interpret)
         if after:
             if not blocks:
                 put(memory, get(sources[0]))
@@ -123,7 +123,7 @@ def _step(
             for k in range(BLOCK_WORDS):
                 if not 0 <= k - after.digest_at < DIGEST_WORDS:
                     memory[after_at + k] = jnp.uint32(words.get(k, 0))
-        launch.sync()
+        launch.sync(interpret)
 
         def compress(i: Array, chain: blake2s.Words) -> blake2s.Words:
             """Block i of the message, or what is after it, in one place for all draws."""
@@ -159,10 +159,10 @@ def _step(
 
         def step(state: tuple[Array, Array, blake2s.Words]) -> tuple[Any, Any, Any]:
             i, counter, words = state
-            launch.sync()  # All have read before any writes.
+            launch.sync(interpret)  # All have read before any writes.
             if draws:
                 memory[after_at + DIGEST_WORDS] = counter
-                launch.sync()
+                launch.sync(interpret)
             words = compress(i, words)
             if blocks:
 
@@ -207,7 +207,7 @@ def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:
     return [*before, last.at[-1].set(last[-1] & np.uint32((1 << (8 * (n_bytes % 4))) - 1))]
 
 
-def _gather(sources: Sequence[Ref], memory: Ref, n_bytes: int) -> None:
+def _gather(sources: Sequence[Ref], memory: Ref, n_bytes: int, interpret: bool) -> None:
     """The words of all sources in shared memory, then zeros to the end of the last block."""
     at = 0
     for source in sources if n_bytes else ():
@@ -221,7 +221,7 @@ def _gather(sources: Sequence[Ref], memory: Ref, n_bytes: int) -> None:
     if n_bytes % 4:
         word = sources[-1][sources[-1].shape[0] - 1]
         if sources[-1].shape[0] >= LANES:
-            launch.sync()  # Another thread wrote the whole word.
+            launch.sync(interpret)  # Another thread wrote the whole word.
         memory[at - 1] = word & np.uint32((1 << (8 * (n_bytes % 4))) - 1)
     for k in range(at, -(-at // BLOCK_WORDS) * BLOCK_WORDS):
         memory[k] = jnp.uint32(0)
@@ -265,8 +265,8 @@ def mix_and_draw_blocks(
     def body(point: Any, places: Ref, *refs: Ref) -> None:
         *sources, out, memory = refs
         counter = launch.lane_numbers() + point[0].astype(np.uint32) * np.uint32(LANES)
-        _gather(sources, memory, n_bytes)
-        launch.sync()
+        _gather(sources, memory, n_bytes, interpret)
+        launch.sync(interpret)
         mixed = rounds.compress(
             lambda j: memory[j],
             places,
@@ -275,11 +275,11 @@ def mix_and_draw_blocks(
             jnp.bool_(True),
             interpret,
         )
-        launch.sync()  # All have read before any writes.
+        launch.sync(interpret)  # All have read before any writes.
         put(memory, mixed)
         for k in range(DIGEST_WORDS, BLOCK_WORDS):
             memory[k] = jnp.uint32(0)
-        launch.sync()
+        launch.sync(interpret)
 
         def word(j: Array) -> Array:
             ours = launch.uniform((j == np.int32(DIGEST_WORDS)).astype(np.uint32))

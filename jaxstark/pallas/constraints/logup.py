@@ -80,10 +80,10 @@ def fractions(
             row,
             evaluation.Evaluator(public, entries, info.n_entries, lambda _: None, on_batch),
         )
-        for c, word in enumerate(_scan(total, exchange)):
+        for c, word in enumerate(_scan(total, exchange, interpret)):
             launch.store(local, word, c, here)
             exchange[0, c, pl.ds(LANES, LANES)] = word
-        launch.sync()
+        launch.sync(interpret)
         for c in range(qm31.DEGREE):
             totals[c, point[0]] = exchange[0, c, 2 * LANES - 1]
 
@@ -151,7 +151,7 @@ def _exchange(count: int) -> Any:
     return launch.shared((2, count, 2 * LANES))
 
 
-def _scan(vectors: Sequence[Array], exchange: Ref) -> list[Array]:
+def _scan(vectors: Sequence[Array], exchange: Ref, interpret: bool) -> list[Array]:
     """Sums over lanes 0 .. i in lane i. The first of the two buffers is free afterwards."""
     zero = launch.constant(0)
     for buffer in range(2):
@@ -163,7 +163,7 @@ def _scan(vectors: Sequence[Array], exchange: Ref) -> list[Array]:
         buffer = (step + 1) % 2
         for c, vector in enumerate(out):
             exchange[buffer, c, pl.ds(LANES, LANES)] = vector
-        launch.sync()
+        launch.sync(interpret)
         for c, vector in enumerate(out):
             shifted = launch.load(exchange, buffer, c, pl.ds(LANES - (1 << step), LANES))
             out[c] = m31.add(vector, shifted)
@@ -201,7 +201,7 @@ def offsets(totals: Array, *, interpret: bool) -> Array:
 
         steps = np.int32(each // unroll)
         mine = lax.fori_loop(np.int32(0), steps, add, launch.constant(0))
-        (total,) = _scan([mine], exchange)
+        (total,) = _scan([mine], exchange, interpret)
         lax.fori_loop(np.int32(0), steps, write, m31.sub(total, mine))
 
     out = jax.ShapeDtypeStruct((4, LANES, each), np.uint32)

@@ -50,7 +50,7 @@ def run(program: Program, arrays: Sequence[Array], *, interpret: bool) -> Array:
         _fill(program, sources, secure, slots)
         for (_, where), chunk in zip(own, chunks, strict=True):
             launch.store(memory, chunk, where)
-        launch.sync()
+        launch.sync(interpret)
 
         def operand(field: Array) -> tuple[Array, list[Array]]:
             """Its sign and its words."""

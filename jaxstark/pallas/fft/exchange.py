@@ -94,7 +94,7 @@ def exchange_pass(
         views.put(memory, words, before)
         # Loads that the barrier would hold up.
         factors = load_twiddles(after)
-        launch.meet(interpret)
+        launch.sync(interpret)
         words = layers(views.get(memory, after), after, factors)
         views.store(out, words, after, c, a, here)
 

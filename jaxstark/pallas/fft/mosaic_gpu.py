@@ -181,7 +181,7 @@ def tile_pass(
                 tile_views.put(memory, words, view)
                 # Loads that the barrier would hold up.
                 factors = load_twiddles(following)
-                launch.meet(interpret)
+                launch.sync(interpret)
                 words = tile_views.get(memory, following)
             words = layers(words, views[-1], factors)
             tile_views.put(out, words, views[-1], row * tiles + tile)
@@ -192,7 +192,7 @@ def tile_pass(
 
         def step(i: Array, carry: Array) -> Array:
             transform(group * plan.block_columns + i)
-            launch.meet(interpret)  # All have read before any writes.
+            launch.sync(interpret)  # All have read before any writes.
             return carry
 
         count = jnp.minimum(rows - group * plan.block_columns, plan.block_columns)

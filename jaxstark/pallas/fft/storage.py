@@ -90,7 +90,7 @@ def to_storage(
             pl.when(mine)(partial(read, source, first))
             written = jnp.where(mine, first + piece.start, written)
         here = pl.ds(written, COLUMNS)
-        launch.meet(interpret)
+        launch.sync(interpret)
         for first in range(0, _PART, group):
             lows = range(first, first + group)
             words = [
@@ -105,11 +105,11 @@ def to_storage(
                 continue
             (memory,) = together
             if first:
-                launch.meet(interpret)  # All have read before any writes.
+                launch.sync(interpret)  # All have read before any writes.
             for i, pair in enumerate(words):
                 for parity, word in enumerate(pair):
                     memory[i, :, :, parity] = word
-            launch.meet(interpret)
+            launch.sync(interpret)
             for i, place in enumerate(places):
                 word = launch.load(memory, i, slice(None), slice(None), slice(None))
                 out[here, place, target, :, :] = word

@@ -146,7 +146,7 @@ def fold_and_hash(
             return carry
 
         _repeat(pack, one)
-        launch.sync()
+        launch.sync(interpret)
         everything = pl.ds(0, LANES)
 
         def message(start: Any, count: int) -> list[Array]:

@@ -92,7 +92,7 @@ def tail(
                 channel=True,
                 interpret=interpret,
             )
-            launch.sync()
+            launch.sync(interpret)
             challenge = QM31(*(launch.uniform(memory.drawn[k]) for k in range(DEGREE)))
             step = _choose(i, steps)
 
@@ -100,7 +100,7 @@ def tail(
                 del r
                 size, base, alpha = carry
                 _fold(memory.nodes, twiddles, size, base, np.int32(first) - base, alpha)
-                launch.sync()
+                launch.sync(interpret)
                 alpha = qm31.sq(alpha)
                 return lax.shift_right_logical(size, np.int32(1)), np.int32(first) - base, alpha
 
@@ -112,7 +112,7 @@ def tail(
         zero = jnp.int32(0)
         begin = (jnp.int32(size), zero, zero, zero, jnp.uint32(0))
         end = lax.fori_loop(np.int32(0), np.int32(len(steps)), layer, begin)
-        launch.sync()
+        launch.sync(interpret)
         put(digest_out, get(memory.digest))
         counter_out[0] = end[-1]
 

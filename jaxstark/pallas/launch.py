@@ -242,21 +242,23 @@ def store_stack(ref: Ref, value: Array, *index: Any, axes: tuple[int, ...] | Non
 
 
 def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tuple, n: int) -> None:
-    """Copy ``[n, 2]`` words of shared to global memory, where ``2 n`` is a power of two up to 128.
+    """Copy the transpose of ``[2, n]`` words of shared memory to global memory.
 
-    All threads of the block take part; more than one thread may write a word, with one value.
+    n is a power of two, 2 to 64. All threads of the block take part; more than one thread may write
+    a word, with one value.
     """
     if 2 * n == LANES:
-        target[target_index] = load(source, *source_index)
+        target[target_index] = load_transposed(source, *source_index)
         return
     copies = plgpu.Replicated(32 // n)
     layout = plgpu.Layout.TILED(
-        plgpu.Tiling(((n, 2),)),
+        plgpu.Tiling(((n, 2), (n, 1))),
         warp_dims=(plgpu.Replicated(4),),
-        lane_dims=(-2,) if n == 32 else (copies,) if n == 1 else (-2, copies),
+        lane_dims=(-2,) if n == 32 else (-2, copies),
         vector_dim=-1,
     )
-    value = plgpu.load(source.at[source_index], layout=layout, optimized=False)
+    view = source.at[source_index].transpose((1, 0))
+    value = plgpu.load(view, layout=layout, optimized=False)
     if hasattr(plgpu, "store"):
         plgpu.store(target.at[target_index], value, optimized=False)
     else:  # JAX 0.11, where stores do not insist on whole cache lines

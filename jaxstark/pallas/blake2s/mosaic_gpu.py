@@ -18,9 +18,10 @@ from jax.experimental import pallas as pl
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, DIGEST_WORDS
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s import rounds
+from jaxstark.pallas.blake2s import rounds, top
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig
 from jaxstark.pallas.blake2s.message import Message, initial
+from jaxstark.pallas.blake2s.rounds import Rounds
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -87,11 +88,11 @@ def _launch(
         for w in widths
     ]
     pairs = LANES * plan.tiles if message or plan.tiles == 1 else _PAIRS * plan.tiles
-    memory = launch.shared((DIGEST_WORDS, _stage(plan, message) + pairs, 2))
+    memory = top.node_pairs(_stage(plan, message) + pairs)
     tree = _Tree(plan, message, nodes // blocks, interpret)
     layers = launch.launch(
         tree.run, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
-    )(*([rounds.order()] if plan.rolled else []), *arrays)
+    )(*([rounds.PAIRED] if plan.rolled else []), *arrays)
     return tuple(x.reshape(DIGEST_WORDS, w) for x, w in zip(layers, widths, strict=True))
 
 
@@ -114,16 +115,16 @@ class _Tree:
         self.stage = _stage(plan, message)
 
     def run(self, point: Any, *refs: Ref) -> None:
-        memory, plan, places = refs[-1], self.plan, None
+        memory, plan, order = refs[-1], self.plan, None
         if plan.rolled:
-            places, refs = refs[0], refs[1:]
+            order, refs = Rounds.of(refs[0], rounds.PAIRED), refs[1:]
         first_out = -1 - plan.levels - (1 if self.message else 0)
         sources, outs = list(refs[:first_out]), list(refs[first_out:-1])
         block = point[0]
         if self.message:
             self._hash_leaves(self.message, sources, outs.pop(0), memory, block)
         if plan.levels:
-            layer = partial(self._layer, sources[0], outs, memory, places, block)
+            layer = partial(self._layer, sources[0], outs, memory, order, block)
             _repeat(plan.levels, layer)
 
     def _hash_leaves(
@@ -135,10 +136,10 @@ class _Tree:
             first = (block * steps + i) * LANES
             words = message.digest(sources, first, LANES, self.interpret)
             for k, word in enumerate(words):
-                pairs = word.reshape(_PAIRS, 2)
                 if self.nodes >= LANES:
-                    out[k, pl.ds((block * steps + i) * _PAIRS, _PAIRS), :] = pairs
-                memory[k, pl.ds(i * _PAIRS, _PAIRS), :] = pairs
+                    here = pl.ds((block * steps + i) * _PAIRS, _PAIRS)
+                    out[k, here, :] = word.reshape(_PAIRS, 2)
+                top.put_nodes(memory, k, i * _PAIRS, word)
             return carry
 
         _repeat(steps, step)
@@ -154,14 +155,14 @@ class _Tree:
             launch.load(source, k, pl.ds(first + start, _PAIRS), slice(None)) for k, start in parts
         ]
         for (k, start), word in zip(parts, words, strict=True):
-            memory[k, pl.ds(start, _PAIRS), :] = word
+            top.put_nodes(memory, k, start, word)
 
     def _layer(
         self,
         source: Ref,
         outs: list[Ref],
         memory: Ref,
-        places: Ref | None,
+        order: Rounds | None,
         block: Any,
         i: Any,
         carry: Array,
@@ -183,13 +184,13 @@ class _Tree:
                     self._fetch(source, memory, block * tiles + j)
                     launch.sync(self.interpret)
 
-            if places is not None:
-                nodes = _rolled_parents(memory, tile, places, self.interpret)
+            if order is not None:
+                nodes = _rolled_parents(memory, tile, order, self.interpret)
             else:
                 nodes = _parents(memory, tile, self.interpret)
             launch.sync(self.interpret)  # All have read before any writes.
             for k, word in enumerate(nodes):
-                memory[k, pl.ds(self.stage + j * _PAIRS, _PAIRS), :] = word.reshape(_PAIRS, 2)
+                top.put_nodes(memory, k, self.stage + j * _PAIRS, word)
             return carry
 
         launch.sync(self.interpret)
@@ -209,8 +210,8 @@ class _Tree:
                 return self._copy(out, memory, block, pairs, k, carry)
 
             def some(j: Any, carry: Array) -> Array:
-                here = pl.ds(self.stage + j * part, part)
-                words = launch.load(memory, k, here, slice(None))
+                rows, here = pl.ds(2 * k, 2), pl.ds(self.stage + j * part, part)
+                words = launch.load_transposed(memory, rows, here)
                 out[k, pl.ds(block * pairs + j * part, part), :] = words
                 return carry
 
@@ -220,12 +221,15 @@ class _Tree:
         _repeat(DIGEST_WORDS, copy)
 
     def _copy(self, out: Ref, memory: Ref, block: Any, pairs: int, k: Any, carry: Array) -> Array:
-        if pairs:
+        if pairs > 1:
             here = (k, pl.ds(block * pairs, pairs), slice(None))
-            there = (k, pl.ds(self.stage, pairs), slice(None))
+            there = (pl.ds(2 * k, 2), pl.ds(self.stage, pairs))
             launch.copy_pairs(memory, out, there, here, pairs)
+        elif pairs:
+            for side in range(2):
+                out[k, block, side] = memory[2 * k + side, self.stage]
         else:
-            out[k, block] = memory[k, self.stage, 0]
+            out[k, block] = memory[2 * k, self.stage]
         return carry
 
 
@@ -235,22 +239,22 @@ def _stage(plan: Launch, message: Message | None) -> int:
 
 
 def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
-    """Hashes of 128 pairs of nodes, ``[8, pairs, 2]``."""
+    """Hashes of 128 pairs of nodes."""
     here = pl.ds(tile * LANES, LANES)
-    message = [launch.load(pairs, k, here, side) for side in range(2) for k in range(DIGEST_WORDS)]
+    message = [
+        launch.load(pairs, 2 * k + side, here) for side in (0, 1) for k in range(DIGEST_WORDS)
+    ]
     barrier = launch.half_round_barrier(interpret)
     return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, barrier)
 
 
-def _rolled_parents(pairs: Ref, tile: Any, places: Ref, interpret: bool) -> blake2s.Words:
-    """``_parents`` in shared memory, in a loop over the rounds of the hash."""
+def _rolled_parents(pairs: Ref, tile: Any, order: Rounds, interpret: bool) -> blake2s.Words:
+    """``_parents`` in a loop over the rounds of the hash."""
     here = pl.ds(tile * LANES, LANES)
-
-    def word(j: Array) -> Array:
-        return launch.load(pairs, j & np.int32(7), here, j >> np.int32(3))
-
     length, last = np.uint32(BLOCK_BYTES), jnp.bool_(True)
-    return rounds.compress(word, places, initial(), length, last, interpret)
+    return rounds.compress(
+        lambda row: launch.load(pairs, row, here), order, initial(), length, last, interpret
+    )
 
 
 def _repeat(count: Any, step: Callable[[Any, Any], Any]) -> None:

@@ -2,7 +2,8 @@
 
 A block of code is fetched at every launch before it runs for the first time: ten written-out rounds
 take longer to fetch than to run. Here they are one body, which reads the words of a block in each
-round's order. That order comes from a small array, so the words have to lie in memory. Where all
+round's order, while the round before it computes. That order comes from a small array, so the
+words have to lie in memory. Where all
 lanes of a device are busy, ``jaxstark.hash.blake2s.compress`` is the faster form of the same.
 Source: protocol section 3.
 """
@@ -10,7 +11,7 @@ Source: protocol section 3.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,34 +26,49 @@ Array = Any
 Ref = Any
 
 _LAST = np.uint32(0xFFFFFFFF)
+_FIRST = np.int32(0)
 
 
-def _table(place: Callable[[int], int]) -> np.ndarray:
+def _order(place: Callable[[int], int]) -> np.ndarray:
+    """int32 ``[12, 16]``: the places of the words in each round, once more those of the first one,
+    then the number of rounds and a zero, which a compiler must not know.
+    """
     rows = [[place(j) for j in sigma] for sigma in (*SIGMA, SIGMA[0])]
     return np.array([*rows, [len(SIGMA)] + [0] * (BLOCK_WORDS - 1)], np.int32)
 
 
-_NATURAL = _table(lambda j: j)
-_PAIRED = _table(lambda j: 2 * (j % DIGEST_WORDS) + j // DIGEST_WORDS)
+# Inputs of a kernel: for words 0 .. 15 in places 0 .. 15, and for those of two digests side by
+# side, word j of the left one in place 2 j, of the right one in place 2 j + 1.
+NATURAL = _order(lambda j: j)
+PAIRED = _order(lambda j: 2 * (j % DIGEST_WORDS) + j // DIGEST_WORDS)
 
 
-def order() -> Array:
-    """The input of a kernel that ``compress`` reads, for words 0 .. 15 in places 0 .. 15.
+class Rounds(NamedTuple):
+    """What ``compress`` takes from an input ``NATURAL`` or ``PAIRED``.
 
-    int32 ``[12, 16]``: the places of each round, once more those of the first one, then the number
-    of rounds, which a compiler must not know, or it writes the rounds out again, and zeros.
+    Attributes:
+      places: its reference.
+      first: the places of the first round.
+      count: the number of rounds: a compiler that knew it would write the rounds out again.
+      zero: a word that keeps loads where they are, see ``compress``.
     """
-    return jnp.asarray(_NATURAL)
 
+    places: Ref
+    first: tuple[int, ...]
+    count: Array
+    zero: Array
 
-def order_of_pairs() -> Array:
-    """``order`` for word j of the left child in place 2 j, of the right child in place 2 j + 1."""
-    return jnp.asarray(_PAIRED)
+    @staticmethod
+    def of(places: Ref, order: np.ndarray) -> Rounds:
+        """At the start of a kernel, from its input ``order``."""
+        end = len(SIGMA) + 1
+        first = tuple(int(place) for place in order[0])
+        return Rounds(places, first, places[end, 0], places[end, 1].astype(np.uint32))
 
 
 def compress(
     word: Callable[[Array], Array],
-    places: Ref,
+    rounds: Rounds,
     chain: blake2s.Words,
     counter: Array,
     last: Array,
@@ -62,7 +78,7 @@ def compress(
 
     Args:
       word: loads a vector, or a scalar.
-      places: reference of ``order()``.
+      rounds: the order of words.
       chain: eight vectors or scalars, as a loop may carry them.
       counter: bytes up to the end of the block, a uint32 scalar.
       last: whether the message ends there, a bool scalar.
@@ -75,8 +91,8 @@ def compress(
 
     def load(round_: Any) -> tuple[Array, ...]:
         # All places before any word: they arrive in few wide loads.
-        found = [places[round_, i] for i in range(BLOCK_WORDS)]
-        return tuple(word(place) for place in found)
+        places = [rounds.places[round_, i] for i in range(BLOCK_WORDS)]
+        return tuple(word(place) for place in places)
 
     barrier = launch.half_round_barrier(interpret)
 
@@ -90,10 +106,10 @@ def compress(
     fixed = [np.uint32(w) for w in IV[:4]]
     fixed += [counter ^ np.uint32(IV[4]), np.uint32(IV[5]), ending ^ np.uint32(IV[6])]
     v = (*chain, *(everywhere(jnp.uint32(w)) for w in (*fixed, np.uint32(IV[7]))))
-    rounds, zero = places[len(SIGMA) + 1, 0], places[len(SIGMA) + 1, 1].astype(np.uint32)
-    # Where all that a loop carries is loaded, the compiler loads it at its use after all.
-    first = tuple(x | everywhere(zero) for x in load(0))
-    v, _ = lax.fori_loop(np.int32(0), rounds, step, (v, first))
+    # If all that a loop carries were loads, the compiler would load it where it is used after all,
+    # and every round would wait for its words.
+    first = tuple(word(np.int32(place)) | everywhere(rounds.zero) for place in rounds.first)
+    v, _ = lax.fori_loop(_FIRST, rounds.count, step, (v, first))
     half = DIGEST_WORDS
     return tuple(h ^ x ^ y for h, x, y in zip(chain, v[:half], v[half:], strict=True))
 

@@ -21,12 +21,14 @@ from jaxstark.fields import m31
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s import rounds
+from jaxstark.pallas.blake2s.rounds import Rounds
 from jaxstark.pallas.channel.mosaic_gpu import DRAW_BYTES, get, put, rejected
 from jaxstark.pallas.launch import LANES
 
 Array = Any
 Ref = Any
 _PAIRS = LANES // 2
+_SKEW = 16  # half of the banks
 
 # What comes next: a level of the tree, a mix of its root, a draw.
 _LEVEL, _MIX, _DRAW = (np.int32(i) for i in range(3))
@@ -37,22 +39,27 @@ class Memory(NamedTuple):
 
     Attributes:
       nodes: ``[16, pairs]``, a pair of nodes in every column, with word k of the left one in row
-        ``2 k``, of the right one in row ``2 k + 1``: what ``rounds.order_of_pairs`` expects.
+        ``2 k``, of the right one in row ``2 k + 1``, as in ``rounds.PAIRED``.
       digest: ``[8]``, that of the channel.
       drawn: ``[8]``, elements of the last draw.
-      places: an input of the kernel.
+      rounds: of ``rounds.PAIRED``, an input of the kernel.
     """
 
     nodes: Ref
     digest: Ref
     drawn: Ref
-    places: Ref
+    rounds: Rounds
+
+
+def node_pairs(count: int) -> Any:
+    """Shared memory for ``nodes`` of ``Memory``. Left and right nodes go to different banks."""
+    return launch.shared((BLOCK_WORDS, count + _SKEW))
 
 
 def scratch(pairs: int) -> tuple[Any, ...]:
     """``nodes``, ``digest`` and ``drawn`` of ``Memory``."""
     return (
-        launch.shared((BLOCK_WORDS, pairs)),
+        node_pairs(pairs),
         launch.shared((DIGEST_WORDS,)),
         launch.shared((DIGEST_WORDS,)),
     )
@@ -111,7 +118,7 @@ def climb(
             here = pl.ds(column + i * np.int32(LANES), LANES)
             words = rounds.compress(
                 lambda j: launch.load(memory.nodes, j, here),
-                memory.places,
+                memory.rounds,
                 rounds.initial(),
                 bytes_,
                 jnp.bool_(True),
@@ -219,14 +226,14 @@ def climb_from(
     if count < LANES:
         children = jnp.pad(children, ((0, 0), (0, LANES - count)))
     channel = digest is not None
-    inputs = [rounds.order_of_pairs(), children, *([digest] if channel else [])]
+    inputs = [rounds.PAIRED, children, *([digest] if channel else [])]
     out = [jax.ShapeDtypeStruct((DIGEST_WORDS, count + _SPARE), np.uint32)]
     if channel:
         out += [jax.ShapeDtypeStruct((n,), np.uint32) for n in (DIGEST_WORDS, DIGEST_WORDS, 1)]
 
     def body(point: Any, places: Ref, source: Ref, *refs: Ref) -> None:
         del point
-        memory = Memory(refs[-3], refs[-2], refs[-1], places)
+        memory = Memory(refs[-3], refs[-2], refs[-1], Rounds.of(places, rounds.PAIRED))
         outs = refs[1 if channel else 0 : -3]
         fill(source, memory.nodes, count)
         if channel:

@@ -23,6 +23,7 @@ from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s import rounds
+from jaxstark.pallas.blake2s.rounds import Rounds
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -109,7 +110,7 @@ def _step(
 
     def body(point: Any, places: Ref, *refs: Ref) -> None:
         del point
-        sources = refs[: len(arrays)]
+        sources, order = refs[: len(arrays)], Rounds.of(places, rounds.NATURAL)
         start = refs[len(arrays)][0] if draws else jnp.uint32(0)
         outs, memory = refs[-1 - len(sizes) : -1], refs[-1]
         after_at = 0 if long else blocks * BLOCK_WORDS
@@ -145,7 +146,7 @@ def _step(
                 return lax.select(is_after, memory[j], source) if after else source
 
             last = i >= np.int32(blocks - 1)
-            return rounds.compress(word, places, chain, counter, last, interpret)
+            return rounds.compress(word, order, chain, counter, last, interpret)
 
         if after is None:
             digest = lax.fori_loop(
@@ -159,10 +160,14 @@ def _step(
 
         def step(state: tuple[Array, Array, blake2s.Words]) -> tuple[Any, Any, Any]:
             i, counter, words = state
-            launch.sync(interpret)  # All have read before any writes.
-            if draws:
-                memory[after_at + DIGEST_WORDS] = counter
-                launch.sync(interpret)
+
+            @pl.when(i >= np.int32(blocks))
+            def _() -> None:
+                launch.sync(interpret)  # All have read before any writes.
+                if draws:
+                    memory[after_at + DIGEST_WORDS] = counter
+                    launch.sync(interpret)
+
             words = compress(i, words)
             if blocks:
 
@@ -196,7 +201,7 @@ def _step(
     run = launch.launch(
         body, out, grid=(1,), scratch=(memory,), barriers=False, interpret=interpret
     )
-    return run(rounds.order(), *arrays, *counters)
+    return run(rounds.NATURAL, *arrays, *counters)
 
 
 def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:
@@ -264,12 +269,13 @@ def mix_and_draw_blocks(
 
     def body(point: Any, places: Ref, *refs: Ref) -> None:
         *sources, out, memory = refs
+        order = Rounds.of(places, rounds.NATURAL)
         counter = launch.lane_numbers() + point[0].astype(np.uint32) * np.uint32(LANES)
         _gather(sources, memory, n_bytes, interpret)
         launch.sync(interpret)
         mixed = rounds.compress(
             lambda j: memory[j],
-            places,
+            order,
             rounds.initial_scalars(),
             np.uint32(n_bytes),
             jnp.bool_(True),
@@ -286,7 +292,7 @@ def mix_and_draw_blocks(
             return launch.uniform(memory[j]) + ours * counter
 
         words = rounds.compress(
-            word, places, rounds.initial(), np.uint32(DRAW_BYTES), jnp.bool_(True), interpret
+            word, order, rounds.initial(), np.uint32(DRAW_BYTES), jnp.bool_(True), interpret
         )
         for k, value in enumerate(words):
             launch.store(out, value, pl.ds(point[0] * LANES, LANES), k)
@@ -300,7 +306,7 @@ def mix_and_draw_blocks(
         barriers=False,
         interpret=interpret,
     )
-    return run(rounds.order(), *parts)[:count]
+    return run(rounds.NATURAL, *parts)[:count]
 
 
 # Functions of scalars in a kernel.

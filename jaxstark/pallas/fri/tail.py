@@ -22,6 +22,7 @@ from jaxstark.fields.qm31 import DEGREE, QM31
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s import rounds, top
+from jaxstark.pallas.blake2s.rounds import Rounds
 from jaxstark.pallas.channel.mosaic_gpu import get, put
 from jaxstark.pallas.fri.mosaic_gpu import halve
 from jaxstark.pallas.launch import LANES
@@ -75,7 +76,7 @@ def tail(
     def body(point: Any, places: Ref, source: Ref, twiddles: Ref, state: Ref, *refs: Ref) -> None:
         del point
         nodes_out, values_out, digest_out, counter_out = refs[:4]
-        memory = top.Memory(refs[4], refs[5], refs[6], places)
+        memory = top.Memory(refs[4], refs[5], refs[6], Rounds.of(places, rounds.PAIRED))
         _load(source, memory.nodes, max(1, size // (_PACK * LANES)))
         put(memory.digest, get(state))
 
@@ -129,7 +130,7 @@ def tail(
     scratch = top.scratch(sum(_columns(size)))
     run = launch.launch(body, out, grid=(1,), scratch=scratch, barriers=False, interpret=interpret)
     inputs = values.reshape(DEGREE, -1, _PACK), table.reshape(-1, 2), digest
-    nodes, folded, digest, n_draws = run(rounds.order_of_pairs(), *inputs)
+    nodes, folded, digest, n_draws = run(rounds.PAIRED, *inputs)
     flat = folded.reshape(DEGREE, -1)
     at = [_PACK * start for start in starts]
     parts = [flat[:, a : a + s] for a, s in zip(at, sizes[1:], strict=True)]

@@ -128,7 +128,11 @@ def _search_loop(
         message = (*head, offsets + (low + chunk * np.uint32(lanes)), zero | high, *[zero] * 6)
         message = lax.optimization_barrier(message)
         digest = blake2s.compress(
-            blake2s.initial_state(zero), message, _INPUT_BYTES, True, lax.optimization_barrier
+            blake2s.initial_state(zero),
+            message,
+            _INPUT_BYTES,
+            True,
+            blake2s.Form(lax.optimization_barrier),
         )
         passes = (digest[0] & masks[0] | digest[1] & masks[1]) == np.uint32(0)
         return chunk, jnp.min(jnp.where(passes, offsets, np.uint32(lanes)))

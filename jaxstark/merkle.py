@@ -339,7 +339,8 @@ def _compress(state: Array, message: Array, counter: Any, final: Any) -> Array:
     # The barrier keeps slices and transpositions out of the rounds.
     state, message = lax.optimization_barrier((state, message))
     words = tuple(state), tuple(message)
-    return jnp.stack(blake2s.compress(*words, counter, final, lax.optimization_barrier))
+    form = blake2s.Form(lax.optimization_barrier)
+    return jnp.stack(blake2s.compress(*words, counter, final, form))
 
 
 def _initial(lanes: int) -> Array:

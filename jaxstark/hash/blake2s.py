@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,34 +56,54 @@ _DIAGONALS = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
 Words = tuple[Any, ...]
 
 
+def _same(words: Words) -> Words:
+    return words
+
+
+def _sum_of_three(a: Any, b: Any, x: Any) -> Any:
+    return apply("add", apply("add", a, b), x)
+
+
+class Form(NamedTuple):
+    """How a compression is written for a compiler; its value is the same.
+
+    Attributes:
+      barrier: applied to the 16 working words after each half round. XLA callers take
+        ``lax.optimization_barrier``: without it XLA copies producers into every consumer.
+      sum_of_three: ``a + b + x`` of words.
+    """
+
+    barrier: Callable[[Words], Words] = _same
+    sum_of_three: Callable[[Any, Any, Any], Any] = _sum_of_three
+
+
+PLAIN = Form()
+
+
 def _rotate(x: Any, bits: int) -> Any:
     return apply("or", apply("shr", x, np.uint32(bits)), apply("shl", x, np.uint32(32 - bits)))
 
 
-def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> tuple[Any, Any, Any, Any]:
-    a = apply("add", apply("add", a, b), x)
+def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any, form: Form) -> tuple[Any, Any, Any, Any]:
+    a = form.sum_of_three(a, b, x)
     d = _rotate(apply("xor", d, a), 16)
     c = apply("add", c, d)
     b = _rotate(apply("xor", b, c), 12)
-    a = apply("add", apply("add", a, b), y)
+    a = form.sum_of_three(a, b, y)
     d = _rotate(apply("xor", d, a), 8)
     c = apply("add", c, d)
     b = _rotate(apply("xor", b, c), 7)
     return a, b, c, d
 
 
-def mix_round(
-    v: Sequence[Any],
-    message: Sequence[Any],
-    barrier: Callable[[Words], Words] = lambda words: words,
-) -> list[Any]:
+def mix_round(v: Sequence[Any], message: Sequence[Any], form: Form = PLAIN) -> list[Any]:
     """One round on the 16 working words, with the 16 words of the block in the round's order."""
     v = list(v)
     for half, quads in enumerate((_COLUMNS, _DIAGONALS)):
         for i, (a, b, c, d) in enumerate(quads):
             x, y = message[8 * half + 2 * i : 8 * half + 2 * i + 2]
-            v[a], v[b], v[c], v[d] = _mix(v[a], v[b], v[c], v[d], x, y)
-        v = list(barrier(tuple(v)))
+            v[a], v[b], v[c], v[d] = _mix(v[a], v[b], v[c], v[d], x, y, form)
+        v = list(form.barrier(tuple(v)))
     return v
 
 
@@ -93,13 +113,7 @@ def initial_state(like: Any) -> Words:
     return tuple(zero | np.uint32(word) for word in INITIAL)
 
 
-def compress(
-    state: Words,
-    message: Words,
-    counter: Any,
-    final: Any,
-    barrier: Callable[[Words], Words] = lambda words: words,
-) -> Words:
+def compress(state: Words, message: Words, counter: Any, final: Any, form: Form = PLAIN) -> Words:
     """One compression of a 64-byte block.
 
     Args:
@@ -108,8 +122,7 @@ def compress(
       counter: input bytes up to the end of this block (zero fill not counted): an int below
         2^64, or a uint32 array that holds it when it is below 2^32.
       final: whether this is the last block: a bool, or a uint32 array of words 0 or ``2^32 - 1``.
-      barrier: applied to the 16 working words after each half round. XLA callers pass
-        ``lax.optimization_barrier``: without it XLA copies producers into every consumer.
+      form: see ``Form``.
 
     Returns:
       8 uint32 arrays, the next chaining value, which is the digest if ``final``.
@@ -125,7 +138,7 @@ def compress(
         last = final ^ np.uint32(IV[6])
     v: list[Any] = [*state, *map(np.uint32, IV[:4]), low, high, last, np.uint32(IV[7])]
     for sigma in SIGMA:
-        v = mix_round(v, [message[j] for j in sigma], barrier)
+        v = mix_round(v, [message[j] for j in sigma], form)
     return tuple(h ^ x ^ y for h, x, y in zip(state, v[:8], v[8:], strict=True))
 
 
@@ -147,7 +160,7 @@ def hash_words(columns: Any, n_bytes: int | None = None) -> Any:
         from jax import lax
 
         zero, stack = jnp.zeros(lanes, np.uint32), jnp.stack
-        options = {"barrier": lax.optimization_barrier}
+        options = {"form": Form(lax.optimization_barrier)}
     rows = list(columns)
     if size % 4:
         rows[-1] = rows[-1] & np.uint32((1 << (8 * (size % 4))) - 1)
@@ -180,7 +193,8 @@ def cpu_compressor(lanes: int) -> Callable[[Any, np.ndarray, int, bool], Any]:
 
     @jax.jit
     def blake2s_compress(state: Any, message: Any, counter: Any, final: Any) -> Any:
-        out = compress(tuple(state), tuple(message), counter, final, lax.optimization_barrier)
+        form = Form(lax.optimization_barrier)
+        out = compress(tuple(state), tuple(message), counter, final, form)
         return jnp.stack(out)
 
     def call(state: Any, message: np.ndarray, counter: int, final: bool) -> Any:

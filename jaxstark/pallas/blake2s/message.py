@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.hash import blake2s
-from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
+from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS, Form
 from jaxstark.pallas import launch
 from jaxstark.pallas.launch import LANES
 
@@ -52,12 +52,12 @@ class Message(NamedTuple):
       arrays: inputs of a kernel.
       size: number of messages, a multiple of 128.
       digest: called in a kernel with the references of the arrays, the first message of the
-        block, the number of messages and ``interpret``; the eight words of the digests.
+        block, the number of messages and the form of a hash; the eight words of the digests.
     """
 
     arrays: tuple[Array, ...]
     size: int
-    digest: Callable[[Sequence[Ref], Any, int, bool], blake2s.Words]
+    digest: Callable[[Sequence[Ref], Any, int, Form], blake2s.Words]
 
 
 def columns(
@@ -67,25 +67,24 @@ def columns(
     plan = steps(words, final)
     inputs = (*arrays, *(() if state is None else (state,)))
 
-    def digest(refs: Sequence[Ref], first: Any, lanes: int, interpret: bool) -> blake2s.Words:
+    def digest(refs: Sequence[Ref], first: Any, lanes: int, form: Form) -> blake2s.Words:
         here = pl.ds(first, lanes)
         if state is None:
             chain = initial(lanes)
         else:
             chain = tuple(launch.load(refs[-1], k, here) for k in range(DIGEST_WORDS))
         zero = launch.constant(0, lanes)
-        barrier = launch.half_round_barrier(interpret)
         end = offset
         for i, step in enumerate(plan):
             if isinstance(step, Loop):
-                chain = _absorb_loop(refs[step.source], here, step, chain, end, barrier)
+                chain = _absorb_loop(refs[step.source], here, step, chain, end, form)
                 end += BLOCK_BYTES * step.count
                 continue
             end += 4 * len(step.words)
             message = [launch.load(refs[a], row, here) for a, row in step.words]
             message += [zero] * (BLOCK_WORDS - len(message))
             last = final and i == len(plan) - 1
-            chain = blake2s.compress(chain, tuple(message), end, last, barrier)
+            chain = blake2s.compress(chain, tuple(message), end, last, form)
         return chain
 
     return Message(inputs, arrays[0].shape[1], digest)
@@ -101,8 +100,7 @@ def values(array: Array, pack_log: int) -> Message:
         array, size = jnp.tile(array, (1, LANES // size)), LANES
     end = 4 * DEGREE * pack
 
-    def digest(refs: Sequence[Ref], first: Any, lanes: int, interpret: bool) -> blake2s.Words:
-        barrier = launch.half_round_barrier(interpret)
+    def digest(refs: Sequence[Ref], first: Any, lanes: int, form: Form) -> blake2s.Words:
 
         def message(start: Any, count: int) -> list[Array]:
             return [
@@ -111,13 +109,13 @@ def values(array: Array, pack_log: int) -> Message:
                 for k in range(DEGREE)
             ]
 
-        return value_digest(message, pack, end, lanes, barrier)
+        return value_digest(message, pack, end, lanes, form)
 
     return Message((array.reshape(DEGREE, size, pack),), size, digest)
 
 
 def value_digest(
-    message: Callable[[Any, int], list[Array]], pack: int, end: int, lanes: int, barrier: Any
+    message: Callable[[Any, int], list[Array]], pack: int, end: int, lanes: int, form: Form
 ) -> blake2s.Words:
     """Digests of ``pack`` values, where ``message(i, count)`` has the words of values from i on."""
     per_block = BLOCK_WORDS // DEGREE
@@ -126,7 +124,7 @@ def value_digest(
     def block(i: Array, chain: blake2s.Words) -> blake2s.Words:
         counter = (i + 1).astype(np.uint32) * np.uint32(BLOCK_BYTES)
         words = tuple(message(i * per_block, per_block))
-        return blake2s.compress(chain, words, counter, False, barrier)
+        return blake2s.compress(chain, words, counter, False, form)
 
     chain = initial(lanes)
     if before:
@@ -134,7 +132,7 @@ def value_digest(
     rest = pack - per_block * before
     words = message(per_block * before, rest)
     words += [launch.constant(0, lanes)] * (BLOCK_WORDS - len(words))
-    return blake2s.compress(chain, tuple(words), end, True, barrier)
+    return blake2s.compress(chain, tuple(words), end, True, form)
 
 
 def initial(lanes: int = LANES) -> blake2s.Words:
@@ -143,13 +141,13 @@ def initial(lanes: int = LANES) -> blake2s.Words:
 
 
 def _absorb_loop(
-    source: Ref, here: Any, step: Loop, chain: blake2s.Words, end: int, barrier: Any
+    source: Ref, here: Any, step: Loop, chain: blake2s.Words, end: int, form: Form
 ) -> blake2s.Words:
     def block(i: Array, chain: blake2s.Words) -> blake2s.Words:
         row = step.row + i * BLOCK_WORDS
         message = tuple(launch.load(source, row + k, here) for k in range(BLOCK_WORDS))
         counter = np.uint32(end) + (i + 1).astype(np.uint32) * np.uint32(BLOCK_BYTES)
-        return blake2s.compress(chain, message, counter, False, barrier)
+        return blake2s.compress(chain, message, counter, False, form)
 
     return lax.fori_loop(np.int32(0), np.int32(step.count), block, tuple(chain))
 

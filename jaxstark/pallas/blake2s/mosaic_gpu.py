@@ -20,6 +20,7 @@ from jaxstark.hash.blake2s import BLOCK_BYTES, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s import rounds, top
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig
+from jaxstark.pallas.blake2s.form import ONE, kernel_form
 from jaxstark.pallas.blake2s.message import Message, initial
 from jaxstark.pallas.blake2s.rounds import Rounds
 from jaxstark.pallas.launch import LANES
@@ -34,9 +35,9 @@ def digests(message: Message, *, config: LeafConfig, interpret: bool = False) ->
     lanes = config.lanes(message.size)
 
     def body(point: Any, *refs: Ref) -> None:
-        *sources, out = refs
-        first = point[0] * lanes
-        for k, word in enumerate(message.digest(sources, first, lanes, interpret)):
+        one, *sources, out = refs
+        first, form = point[0] * lanes, kernel_form(one[0], interpret)
+        for k, word in enumerate(message.digest(sources, first, lanes, form)):
             launch.store(out, word, k, pl.ds(first, lanes))
 
     out = jax.ShapeDtypeStruct((DIGEST_WORDS, message.size), np.uint32)
@@ -44,7 +45,7 @@ def digests(message: Message, *, config: LeafConfig, interpret: bool = False) ->
     run = launch.launch(
         body, out, grid=(message.size // lanes,), barriers=False, interpret=interpret
     )
-    return run(*message.arrays)
+    return run(ONE, *message.arrays)
 
 
 def tree_levels(
@@ -92,7 +93,7 @@ def _launch(
     tree = _Tree(plan, message, nodes // blocks, interpret)
     layers = launch.launch(
         tree.run, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
-    )(*([rounds.PAIRED] if plan.rolled else []), *arrays)
+    )(rounds.PAIRED, *arrays)
     return tuple(x.reshape(DIGEST_WORDS, w) for x, w in zip(layers, widths, strict=True))
 
 
@@ -115,26 +116,32 @@ class _Tree:
         self.stage = _stage(plan, message)
 
     def run(self, point: Any, *refs: Ref) -> None:
-        memory, plan, order = refs[-1], self.plan, None
-        if plan.rolled:
-            order, refs = Rounds.of(refs[0], rounds.PAIRED), refs[1:]
+        memory, plan = refs[-1], self.plan
+        order = Rounds.of(refs[0], rounds.PAIRED)
         first_out = -1 - plan.levels - (1 if self.message else 0)
-        sources, outs = list(refs[:first_out]), list(refs[first_out:-1])
+        sources, outs = list(refs[1:first_out]), list(refs[first_out:-1])
         block = point[0]
         if self.message:
-            self._hash_leaves(self.message, sources, outs.pop(0), memory, block)
+            self._hash_leaves(self.message, sources, outs.pop(0), memory, order, block)
         if plan.levels:
             layer = partial(self._layer, sources[0], outs, memory, order, block)
             _repeat(plan.levels, layer)
 
     def _hash_leaves(
-        self, message: Message, sources: list[Ref], out: Ref, memory: Ref, block: Any
+        self,
+        message: Message,
+        sources: list[Ref],
+        out: Ref,
+        memory: Ref,
+        order: Rounds,
+        block: Any,
     ) -> None:
         steps = min(2 * self.plan.tiles, message.size // LANES)
+        form = kernel_form(order.one, self.interpret)
 
         def step(i: Any, carry: Array) -> Array:
             first = (block * steps + i) * LANES
-            words = message.digest(sources, first, LANES, self.interpret)
+            words = message.digest(sources, first, LANES, form)
             for k, word in enumerate(words):
                 if self.nodes >= LANES:
                     here = pl.ds((block * steps + i) * _PAIRS, _PAIRS)
@@ -162,7 +169,7 @@ class _Tree:
         source: Ref,
         outs: list[Ref],
         memory: Ref,
-        order: Rounds | None,
+        order: Rounds,
         block: Any,
         i: Any,
         carry: Array,
@@ -184,10 +191,8 @@ class _Tree:
                     self._fetch(source, memory, block * tiles + j)
                     launch.sync(self.interpret)
 
-            if order is not None:
-                nodes = _rolled_parents(memory, tile, order, self.interpret)
-            else:
-                nodes = _parents(memory, tile, self.interpret)
+            parents = _rolled_parents if self.plan.rolled else _parents
+            nodes = parents(memory, tile, order, self.interpret)
             launch.sync(self.interpret)  # All have read before any writes.
             for k, word in enumerate(nodes):
                 top.put_nodes(memory, k, self.stage + j * _PAIRS, word)
@@ -238,14 +243,14 @@ def _stage(plan: Launch, message: Message | None) -> int:
     return 0 if message or plan.tiles == 1 else LANES
 
 
-def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
+def _parents(pairs: Ref, tile: Any, order: Rounds, interpret: bool) -> blake2s.Words:
     """Hashes of 128 pairs of nodes."""
     here = pl.ds(tile * LANES, LANES)
     message = [
         launch.load(pairs, 2 * k + side, here) for side in (0, 1) for k in range(DIGEST_WORDS)
     ]
-    barrier = launch.half_round_barrier(interpret)
-    return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, barrier)
+    form = kernel_form(order.one, interpret)
+    return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, form)
 
 
 def _rolled_parents(pairs: Ref, tile: Any, order: Rounds, interpret: bool) -> blake2s.Words:

@@ -18,6 +18,7 @@ from jaxstark.fields import lazy, m31, qm31
 from jaxstark.fields.qm31 import DEGREE, QM31
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.pallas import launch
+from jaxstark.pallas.blake2s.form import ONE, kernel_form
 from jaxstark.pallas.blake2s.message import value_digest
 from jaxstark.pallas.fri.config import FoldConfig
 from jaxstark.pallas.launch import LANES
@@ -133,7 +134,7 @@ def fold_and_hash(
     pack = 1 << pack_log
     blocks = source.cosets // (LANES * pack)
 
-    def body(point: Any, challenge: Ref, *refs: Ref) -> None:
+    def body(point: Any, unit: Ref, challenge: Ref, *refs: Ref) -> None:
         *sources, out, digests, memory = refs
         rows = powers(challenge, step, 0)
 
@@ -156,8 +157,8 @@ def fold_and_hash(
                 for k in range(DEGREE)
             ]
 
-        barrier = launch.half_round_barrier(interpret)
-        words = value_digest(message, pack, 4 * DEGREE * pack, LANES, barrier)
+        form = kernel_form(unit[0], interpret)
+        words = value_digest(message, pack, 4 * DEGREE * pack, LANES, form)
         for k, word in enumerate(words):
             launch.store(digests, word, k, pl.ds(point[0] * LANES, LANES))
 
@@ -169,7 +170,7 @@ def fold_and_hash(
     run = launch.launch(
         body, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
     )
-    return tuple(run(alpha, *source.arrays))
+    return tuple(run(ONE, alpha, *source.arrays))
 
 
 # Parts of a kernel.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Any
 
@@ -26,7 +26,7 @@ def fault_of(air: Air, params: ProofParams, terms: PublicTerms, m: Messages) -> 
     ``terms``: of ``public_entries``.
     """
     if air.has_lookups:
-        elements = _Elements(zip(air.relations, m.drawn, strict=True))
+        elements = _Elements(air.relations, m.drawn)
         if total_with(terms, elements, felts(m.claims.T)) != qm31.ZERO:
             return "the lookups do not balance"
     if m.defect.any():
@@ -42,12 +42,12 @@ def fault_of(air: Air, params: ProofParams, terms: PublicTerms, m: Messages) -> 
 class _Elements(dict[Relation, RelationElements]):
     """Made when they are asked for: public terms name few of the relations."""
 
-    def __init__(self, drawn: Iterable[tuple[Relation, np.ndarray]]) -> None:
+    def __init__(self, relations: Sequence[Relation], drawn: Sequence[np.ndarray]) -> None:
         super().__init__()
-        self._drawn = dict(drawn)
+        self._relations, self._drawn = relations, drawn
 
     def __missing__(self, relation: Relation) -> RelationElements:
-        z, alpha = felts(self._drawn[relation].T)
+        z, alpha = felts(self._drawn[self._relations.index(relation)].T)
         self[relation] = made = relation_elements(z, alpha, relation.arity)
         return made
 

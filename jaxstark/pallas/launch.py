@@ -156,31 +156,6 @@ def store_transposed(ref: Ref, value: Array, *index: Any) -> None:
     ref.at[index].transpose((1, 0))[...] = value
 
 
-def load_rows(ref: Ref, *index: Any) -> Array:
-    """Words ``[8, 16]`` in a layout that lets ``spread_rows`` repeat a word along each row."""
-    return plgpu.load(ref.at[index], layout=_rows(), optimized=False)
-
-
-def spread_rows(ref: Ref, *index: Any) -> Array:
-    """Words ``[8]``, each repeated along a row of ``[8, 16]`` in the layout of ``load_rows``."""
-    column = plgpu.load(ref.at[index], layout=_rows().reduce(1), optimized=False)
-    return plgpu.layout_cast(lax.broadcast_in_dim(column, (8, 16), (0,)), _rows())
-
-
-def _rows() -> Any:
-    """Two rows of ``[8, 16]`` in each warp.
-
-    The row number is the last axis of the lanes, so that shared memory is read and written word by
-    word: the matrix instructions, which neighbouring lanes would get, need aligned rows.
-    """
-    return plgpu.Layout.TILED(
-        plgpu.Tiling(((8, 16), (2, 16), (2, 1))),
-        warp_dims=(-6,),
-        lane_dims=(-3, -2),
-        vector_dim=-1,
-    )
-
-
 def stack(*lanes: int, vector: int = 1) -> Any:
     """Layout of ``[..., *lanes]``: a thread holds one word, or ``vector`` neighbours, per index.
 
@@ -228,6 +203,33 @@ def spread_stack(
     words = plgpu.load(view, layout=layout.reduce(tuple(missing)), optimized=False)
     shape = (view.shape[0], *lanes)
     return plgpu.layout_cast(lax.broadcast_in_dim(words, shape, tuple(range(rank))), layout)
+
+
+def load_repeated(
+    ref: Ref, lanes: tuple[int, ...], axis: int, *index: Any, interpret: bool
+) -> Array:
+    """A vector of 128 words in order, of a view that lacks an axis of ``lanes``: it is repeated.
+
+    ``lanes`` as of ``stack``, 128 in all; the view is ``[1, *lanes]`` without the axis.
+    """
+    layout, shape = stack(*lanes), (1, *lanes)
+    kept = tuple(i for i in range(len(shape)) if i != axis + 1)
+    words = plgpu.load(ref.at[index], layout=layout.reduce((axis + 1,)), optimized=False)
+    words = plgpu.layout_cast(lax.broadcast_in_dim(words, shape, kept), layout)
+    if interpret:
+        return words.reshape(LANES)
+
+    def relabel(context: Any, array: Any) -> Any:
+        """The same word in every thread, as a vector of ``load``."""
+        del context
+        strided = mgpu.WGStridedFragLayout((LANES,), 1)
+        return mgpu.FragmentedArray(
+            _registers=array.registers.reshape(1), _layout=strided, _is_signed=False
+        )
+
+    out = plgpu.ShapeDtypeStruct((LANES,), np.dtype(np.uint32), layout=_strided(LANES))
+    run: Any = plgpu.inline_mgpu(arg_types=(layout,), return_type=out)(relabel)
+    return run(words)
 
 
 def store_stack(ref: Ref, value: Array, *index: Any, axes: tuple[int, ...] | None = None) -> None:

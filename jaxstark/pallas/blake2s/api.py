@@ -76,7 +76,7 @@ def absorb(
         raise ValueError(
             f"offset: expected a multiple of {BLOCK_BYTES}, 0 without a state, got {offset}"
         )
-    lanes_hashed = message.columns(arrays, words, state, offset, final)
+    lanes_hashed = message.columns(arrays, words, state, offset, final, interpret)
     return mosaic_gpu.digests(lanes_hashed, config=config, interpret=interpret)
 
 
@@ -99,16 +99,27 @@ def leaves(
     or order.
     """
     size = 1 << _check_groups(groups)[-1]
-    last = _absorb_all_but_last(groups, config, interpret)
+    last = _absorb_all_but_last(groups, config, interpret).lifted()
     digests = absorb(last.arrays, **last.options, config=config, interpret=interpret)
     return digests[:, :size] if size < LANES else digests
 
 
 class _Last(NamedTuple):
-    """The arguments of the ``absorb`` that ends the messages."""
+    """The arguments of the ``absorb`` that ends the messages; some arrays may be too small yet."""
 
     arrays: tuple[Array, ...]
     options: dict[str, Any]
+
+    def lifted(self) -> _Last:
+        """With arrays of one size."""
+        log = max(array.shape[1] for array in self.arrays).bit_length() - 1
+        state = self.options.get("state")
+        options = self.options if state is None else self.options | {"state": _lift(state, log)}
+        return _Last(tuple(_lift(array, log) for array in self.arrays), options)
+
+
+def _lift(array: Array, log_size: int) -> Array:
+    return lift(array, log_size) if array.shape[1] < 1 << log_size else array
 
 
 def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret: bool) -> _Last:
@@ -127,7 +138,9 @@ def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret:
         log_size = max(width, LANES).bit_length() - 1
         final = width == size
         arrays = [*pending, *(group for group in groups if group.shape[1] == width)]
-        arrays = [lift(a, log_size) if a.shape[1] < 1 << log_size else a for a in arrays]
+        # A kernel lifts what is at least one block.
+        least = min(log_size, LANES.bit_length() - 1) if final else log_size
+        arrays = [_lift(a, least) for a in arrays]
         count = sum(a.shape[0] for a in arrays)
         rest = 0 if final else count % BLOCK_WORDS
         if count == rest:
@@ -141,11 +154,10 @@ def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret:
                 words.append(Words(j, 0, used))
             if used < array.shape[0]:
                 pending.append(array[used:])
-        if state is not None and state.shape[1] < 1 << log_size:
-            state = lift(state, log_size)
         step = _Last(tuple(arrays), {"state": state, "words": tuple(words), "offset": offset})
         if final:
             return step
+        step = step.lifted()
         state = absorb(step.arrays, **step.options, final=False, config=config, interpret=interpret)
         offset += 4 * (count - rest)
     raise AssertionError("the last group ends the messages")
@@ -287,7 +299,7 @@ def _commit_columns(
 ) -> Commitment:
     if words is None:
         words = tuple(Words(i, 0, a.shape[0]) for i, a in enumerate(arrays))
-    hashed = message.columns(arrays, words, state, offset, True)
+    hashed = message.columns(arrays, words, state, offset, True, interpret)
     return _commit_message(hashed, size, digest, config, interpret)
 
 

@@ -6,6 +6,7 @@ Source: protocol sections 3, 4 and 12 (packing).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from jax.experimental import pallas as pl
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS, Form
-from jaxstark.pallas import launch
+from jaxstark.pallas import launch, lifted
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -61,33 +62,51 @@ class Message(NamedTuple):
 
 
 def columns(
-    arrays: Sequence[Array], words: Sequence[Words], state: Array | None, offset: int, final: bool
+    arrays: Sequence[Array],
+    words: Sequence[Words],
+    state: Array | None,
+    offset: int,
+    final: bool,
+    interpret: bool,
 ) -> Message:
-    """Messages down the columns of arrays ``[w_i, n]``; see ``api.absorb``."""
+    """Messages down the columns of arrays ``[w_i, n]``; see ``api.absorb``.
+
+    Of arrays that are smaller than others, and of a state, the lift is hashed.
+    """
     plan = steps(words, final)
-    inputs = (*arrays, *(() if state is None else (state,)))
+    inputs = [*arrays, *(() if state is None else (state,))]
+    size = max(array.shape[1] for array in inputs)
+    copies = [(size // array.shape[1]).bit_length() - 1 for array in inputs]
+    inputs = [lifted.cut(array, log) for array, log in zip(inputs, copies, strict=True)]
 
     def digest(refs: Sequence[Ref], first: Any, lanes: int, form: Form) -> blake2s.Words:
         here = pl.ds(first, lanes)
+
+        def load(source: int, row: Any) -> Array:
+            if not any(copies):
+                return launch.load(refs[source], row, here)
+            block = lax.div(first, np.int32(LANES))
+            return lifted.load(refs[source], row, block, copies[source], interpret=interpret)
+
         if state is None:
             chain = initial(lanes)
         else:
-            chain = tuple(launch.load(refs[-1], k, here) for k in range(DIGEST_WORDS))
+            chain = tuple(load(len(arrays), k) for k in range(DIGEST_WORDS))
         zero = launch.constant(0, lanes)
         end = offset
         for i, step in enumerate(plan):
             if isinstance(step, Loop):
-                chain = _absorb_loop(refs[step.source], here, step, chain, end, form)
+                chain = _absorb_loop(partial(load, step.source), step, chain, end, form)
                 end += BLOCK_BYTES * step.count
                 continue
             end += 4 * len(step.words)
-            message = [launch.load(refs[a], row, here) for a, row in step.words]
+            message = [load(a, row) for a, row in step.words]
             message += [zero] * (BLOCK_WORDS - len(message))
             last = final and i == len(plan) - 1
             chain = blake2s.compress(chain, tuple(message), end, last, form)
         return chain
 
-    return Message(inputs, arrays[0].shape[1], digest)
+    return Message(tuple(inputs), size, digest)
 
 
 def values(array: Array, pack_log: int) -> Message:
@@ -141,11 +160,11 @@ def initial(lanes: int = LANES) -> blake2s.Words:
 
 
 def _absorb_loop(
-    source: Ref, here: Any, step: Loop, chain: blake2s.Words, end: int, form: Form
+    load: Callable[[Any], Array], step: Loop, chain: blake2s.Words, end: int, form: Form
 ) -> blake2s.Words:
     def block(i: Array, chain: blake2s.Words) -> blake2s.Words:
         row = step.row + i * BLOCK_WORDS
-        message = tuple(launch.load(source, row + k, here) for k in range(BLOCK_WORDS))
+        message = tuple(load(row + k) for k in range(BLOCK_WORDS))
         counter = np.uint32(end) + (i + 1).astype(np.uint32) * np.uint32(BLOCK_BYTES)
         return blake2s.compress(chain, message, counter, False, form)
 

@@ -17,6 +17,7 @@ from jaxstark.deep import Coefficients, DeepPlan
 from jaxstark.deep_coefficients import check
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.lifting import lift
+from jaxstark.pallas import lifted
 from jaxstark.pallas.deep import coefficients as coefficient_kernel
 from jaxstark.pallas.deep import mosaic_gpu
 from jaxstark.pallas.deep.config import LOG_LANES, DeepConfig
@@ -112,7 +113,10 @@ def quotients_from(
 
 
 class _Inputs:
-    """Arrays that a launch reads, each once; lifted here where the kernel does not lift."""
+    """Arrays that a launch reads, each once; lifted here where the kernel does not lift.
+
+    It does with one word a thread, and where a load shows one pair.
+    """
 
     def __init__(self, step: Step, words: int) -> None:
         self.step, self.words, self.arrays = step, words, []
@@ -120,8 +124,8 @@ class _Inputs:
 
     def source(self, array: Array, log: int, row: int, count: int) -> Source:
         """Rows of an array of ``2^log`` words each."""
-        if log == self.step.log or spread(log, self.step.log, self.words):
-            return Source(self._index(array), log, row)
+        if (small := self._small(array, log)) is not None:
+            return Source(self._index(array, small), log, row)
         self.arrays.append(lift(array[row : row + count], self.step.log))
         return Source(len(self.arrays) - 1, self.step.log, 0)
 
@@ -129,13 +133,20 @@ class _Inputs:
         """The four rows of a point in the result of an earlier step."""
         rows = array.reshape(-1, array.shape[-1])
         row = DEGREE * step.points.index(point)
-        if spread(step.log, self.step.log, self.words):
-            return Source(self._index(array, rows), step.log, row)
+        if (small := self._small(rows, step.log)) is not None:
+            return Source(self._index(array, small), step.log, row)
         return self.source(rows, step.log, row, DEGREE)
 
-    def _index(self, key: Array, array: Array | None = None) -> int:
+    def _small(self, rows: Array, log: int) -> Array | None:
+        """Rows of ``2^log`` words as the kernel reads them; None if it does not."""
+        if self.words == 1:
+            return lifted.cut(rows, self.step.log - log)
+        direct = log == self.step.log or spread(log, self.step.log, self.words)
+        return rows if direct else None
+
+    def _index(self, key: Array, array: Array) -> int:
         if id(key) not in self._found:
-            self.arrays.append(key if array is None else array)
+            self.arrays.append(array)
             self._found[id(key)] = (key, len(self.arrays) - 1)  # the key lives as long as its id
         return self._found[id(key)][1]
 

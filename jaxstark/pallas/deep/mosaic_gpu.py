@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.experimental import pallas as pl
 
 from jaxstark.deep import Coefficients
 from jaxstark.fields import cm31, m31, qm31, wide
 from jaxstark.fields.cm31 import CM31
 from jaxstark.fields.qm31 import DEGREE, QM31
-from jaxstark.pallas import launch
+from jaxstark.pallas import launch, lifted
 from jaxstark.pallas.deep.config import DeepConfig
 from jaxstark.pallas.deep.schedule import spread
 from jaxstark.pallas.launch import LANES
@@ -94,7 +95,9 @@ def _run(
         first = point[0] * (lanes * vectors)
         for_domain = [inputs.pop() for _ in domain or ()][::-1]
         sources, coefficients = inputs[: len(arrays)], inputs[len(arrays) :]
-        tiles = [_Tile(first + v * lanes, lanes, words, log_size) for v in range(vectors)]
+        tiles = [
+            _Tile(first + v * lanes, lanes, words, log_size, interpret) for v in range(vectors)
+        ]
         weights = coefficients[0]
         constants = coefficients[2] if domain else None
         sums = [_start(tiles, sources, s, constants, p) for p, s in enumerate(starts)]
@@ -130,14 +133,21 @@ def _run(
 class _Tile:
     """Consecutive rows of the domain, and how they see smaller columns."""
 
-    def __init__(self, first: Array, lanes: int, words: int, log_size: int) -> None:
+    def __init__(
+        self, first: Array, lanes: int, words: int, log_size: int, interpret: bool
+    ) -> None:
         self.first, self.lanes, self.words, self.log_size = first, lanes, words, log_size
+        self.interpret = interpret
         self.here = pl.ds(first, lanes)
 
     def load(self, ref: Ref, row: Any, log: int) -> Array:
         """The words that the lift of a row of ``2^log`` words shows here."""
         if log == self.log_size:
             return launch.load(ref, row, self.here)
+        if self.words == 1:
+            block = lax.shift_right_logical(self.first, np.int32(LANES.bit_length() - 1))
+            copies_log = self.log_size - log
+            return lifted.load(ref, row, block, copies_log, interpret=self.interpret)
         if not spread(log, self.log_size, self.words):
             raise ValueError(f"lift in the kernel: expected one pair per load, got log {log}")
         slot = (self.first >> np.int32(self.log_size - log + 1)) * 2

@@ -96,6 +96,13 @@ def lower(function, *shapes) -> str:
         (one_size(7, lookups=True), DeepConfig(), [8]),
         # Lifted by XLA between launches.
         (several(8), DeepConfig(), [7, 9]),
+        # Lifted in the kernel, several pairs to a load.
+        (several(8), DeepConfig(words_log=0), [7, 9]),
+        (
+            plan_of(12, 1, [[(7, ONE)] * 9, [(8, TWO)] * 9, [(12, ONE)] * 2]),
+            DeepConfig(words_log=0),
+            [8, 9, 13],
+        ),
         # Lifted in the kernel: small columns; the numerators of a launch.
         (plan_of(12, 1, [[(1, ONE)], [(2, TWO)] * 2, [(12, ONE)] * 2]), DeepConfig(), [13]),
         (

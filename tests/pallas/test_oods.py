@@ -105,7 +105,7 @@ def test_a_basis_has_the_products_of_the_factors(log_size):
                 assert table[:, first + index].tolist() == list(want)
 
 
-def test_rows_are_chosen_without_and_with_a_copy():
+def test_rows_may_follow_each_other_or_not():
     coefficients, made = columns(4, 8), bases(8, ((0, 8),))
     want = np.asarray(oods.evaluate_columns(coefficients, POINT))
     for rows in ((2, 3), (0, 3)):

@@ -134,7 +134,7 @@ def evaluate_columns(
         words at most p.
       bases: of ``drawn_bases``, with theirs.
       seen: 0 for the drawn point or 1 for the one of the row before, and k.
-      rows: which columns of each group, all if None; consecutive ones are not copied.
+      rows: which columns of each group, all if None.
       interpret: run on a CPU.
 
     One launch and one sum. Raises ``ValueError`` for other shapes, or without such a basis.
@@ -146,10 +146,8 @@ def evaluate_columns(
         _check("coefficients", group, (None, 1 << log_size))
     if rows is None:
         rows = tuple(tuple(range(len(group))) for group in groups)
-    chosen = [
-        _consecutive(group, some) for group, some in zip(groups, rows, strict=True) if len(some)
-    ]
-    n_columns = sum(group.count for group in chosen)
+    chosen = [_some(group, some) for group, some in zip(groups, rows, strict=True) if len(some)]
+    n_columns = sum(len(group.rows) for group in chosen)
     if not n_columns:
         raise ValueError("rows: expected some, got none")
     tile = bases.config.tile(n_columns, log_size)
@@ -157,14 +155,10 @@ def evaluate_columns(
     return wide.row_sums(parts.reshape(DEGREE, n_columns, -1))
 
 
-def _consecutive(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
-    """Some rows, copied if they are apart."""
+def _some(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
     if not all(0 <= row < len(group) for row in rows):
         raise ValueError(f"rows: expected some of {len(group)}, got {list(rows)}")
-    first, count = rows[0], len(rows)
-    if rows != tuple(range(first, first + count)):
-        return mosaic_gpu.Group(group[np.array(rows)], 0, count)
-    return mosaic_gpu.Group(group, first, count)
+    return mosaic_gpu.Group(group, rows)
 
 
 def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:

@@ -9,6 +9,7 @@ Source: protocol sections 2 and 10.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import jax
@@ -121,11 +122,10 @@ def _select_multiply(total: QM31, factor: QM31, index: Array, bit: Array) -> QM3
 
 
 class Group(NamedTuple):
-    """Consecutive rows of ``coefficients``, uint32 ``[rows, 2^k]``: ``count`` from ``first`` on."""
+    """Some rows of ``coefficients``, uint32 ``[n, 2^k]``."""
 
     coefficients: Array
-    first: int
-    count: int
+    rows: tuple[int, ...]
 
 
 def partial_sums(
@@ -141,30 +141,29 @@ def partial_sums(
     In ``table``, ``[4, words]``, low products begin at ``start`` and high ones follow them.
     Returns ``[4, n_columns, chunks, 128 words]``.
     """
-    n_columns = sum(group.count for group in groups)
-    lanes = LANES * tile.words
+    rows = np.array([row for group in groups for row in group.rows], np.int32)
+    ends = list(accumulate(len(group.rows) for group in groups))
+    n_columns, lanes = len(rows), LANES * tile.words
 
     def body(point: Any, *refs: Ref) -> None:
-        *sources, table, out = refs
+        *sources, rows, table, out = refs
         column, chunk = point
+        row = rows[column]
         barrier = launch.half_round_barrier(interpret)
 
         def coefficients(starts: Sequence[Any]) -> Any:
             """Vectors of the block's column, from the array that it lies in."""
 
-            def of(i: int, before: int) -> Any:
-                row = column + np.int32(groups[i].first - before)
-                end = before + groups[i].count
-
+            def of(i: int) -> Any:
                 def here() -> tuple[Array, ...]:
                     places = (pl.ds(start, lanes) for start in starts)
                     return tuple(launch.load(sources[i], row, place) for place in places)
 
                 if i + 1 == len(groups):
                     return here()
-                return lax.cond(column < np.int32(end), here, lambda: of(i + 1, end))
+                return lax.cond(column < np.int32(ends[i]), here, lambda: of(i + 1))
 
-            return of(0, 0)
+            return of(0)
 
         def step(i: Array, sums: tuple[Any, ...]) -> Any:
             first = chunk * tile.chunk + i * tile.unroll
@@ -200,4 +199,4 @@ def partial_sums(
     out = jax.ShapeDtypeStruct(shape, np.uint32)
     grid = (n_columns, tile.chunks)
     run = launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)
-    return run(*(group.coefficients for group in groups), table)
+    return run(*(group.coefficients for group in groups), rows, table)

@@ -181,10 +181,16 @@ def _interaction(size: Size) -> Prepared:
         elements.append(element)
     columns, fixed = len(comp.columns), len(comp.preprocessed_names)
     count = columns + fixed + 4 * info.n_batches
+
+    def reference(*arrays: Any) -> Any:
+        table, claimed = interaction_columns(air, 0, *arrays)
+        pieces = (table[:-4], table[-4:])
+        return [piece for piece in pieces if len(piece)], claimed
+
     return Prepared(
         lambda *arrays: constraints.interaction(air, 0, *arrays, interpret=size.interpret),
         (words(columns, n), words(fixed, n, seed=1), {}, tuple(elements)),
-        partial(interaction_columns, air, 0),
+        reference,
         count * WORD * n,
     )
 

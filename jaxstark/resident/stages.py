@@ -112,7 +112,7 @@ def interaction(
     public: dict[str, Array],
     elements: Sequence[Array],
 ) -> tuple[tuple[Array, ...], Array]:
-    """The LogUp columns of components that have some, and the claimed sums uint32 ``[n, 4]``.
+    """The LogUp columns of components in order, and the claimed sums uint32 ``[n, 4]``.
 
     ``fixed``: preprocessed columns by name, in row order; ``elements``: per relation
     ``[1 + arity, 4]``.
@@ -125,13 +125,14 @@ def interaction(
         read = tuple(fixed[name] for name in comp.preprocessed_names)
         arguments = (p.air, index, rows[index])
         if constraints.fits(size):
-            table, claimed = constraints.interaction(
+            pieces, claimed = constraints.interaction(
                 *arguments, read, public, elements, interpret=p.interpret
             )
+            columns += pieces
         else:
             whole = jnp.stack(read) if read else jnp.zeros((0, size), np.uint32)
             table, claimed = interaction_columns(*arguments, whole, public, elements)
-        columns.append(table)
+            columns.append(table)
         claims.append(claimed)
     return tuple(columns), jnp.stack(claims)
 

@@ -110,7 +110,8 @@ def check_quotient(arguments: tuple, config: QuotientConfig) -> None:
 
 
 def check_interaction(arguments: tuple, config: InteractionConfig) -> np.ndarray:
-    got = api.interaction(*arguments, config=config, interpret=True)
+    pieces, claimed = api.interaction(*arguments, config=config, interpret=True)
+    got = np.concatenate(pieces), claimed
     want = interaction_columns(*arguments)
     assert [a.shape for a in got] == [a.shape for a in want]
     for a, b in zip(got, want, strict=True):

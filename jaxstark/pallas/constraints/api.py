@@ -119,8 +119,11 @@ def interaction(
     *,
     config: InteractionConfig = InteractionConfig(),  # noqa: B008
     interpret: bool = False,
-) -> tuple[Array, Array]:
-    """LogUp columns of a component, uint32 ``[4 batches, 2^k]``, and its claimed sum, ``[4]``.
+) -> tuple[list[Array], Array]:
+    """LogUp columns of a component, ``4 batches`` in all, and its claimed sum, uint32 ``[4]``.
+
+    Columns are uint32 ``[4 (batches - 1), 2^k]``, if there are several batches, and the four of the
+    last one, ``[4, 2^k]``.
 
     Args:
       air: the AIR.
@@ -148,7 +151,7 @@ def interaction(
     if back:
         arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])
     arrays |= _scalars(air, info, read, public, elements)
-    table, local, totals = logup.fractions(
+    *before_last, local, totals = logup.fractions(
         air, index, read, arrays, rows, config=config, interpret=interpret
     )
     before = logup.offsets(totals, interpret=interpret)
@@ -158,12 +161,7 @@ def interaction(
     steps = jax.lax.broadcasted_iota(jnp.uint32, local.shape, 1) + np.uint32(1)
     prefix = m31.add(local, jnp.repeat(before, LANES, axis=1))
     shares = m31.mul(jnp.broadcast_to(share[:, None], local.shape), steps)
-    last = m31.sub(prefix, shares)
-    if info.n_batches == 1:
-        return last, claimed
-    # XLA would fuse the update into the slices it is computed from, in a cycle.
-    table, last = jax.lax.optimization_barrier((table, last))
-    return jax.lax.dynamic_update_slice(table, last, (table.shape[0] - qm31.DEGREE, 0)), claimed
+    return [*before_last, m31.sub(prefix, shares)], claimed
 
 
 @partial(jax.jit, static_argnames=("air", "shape", "config", "interpret"))

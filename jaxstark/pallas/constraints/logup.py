@@ -39,21 +39,22 @@ def fractions(
     *,
     config: InteractionConfig,
     interpret: bool,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, ...]:
     """LogUp columns up to the sum over rows.
 
     ``arrays``: ``columns``, all columns of the component in row order; ``("fixed", name)``, each
     preprocessed column that is read; ``back``, the trace columns of ``reads.previous`` one row
     back, in the order of declaration; scalars as in ``quotient``. Returns uint32
-    ``[4 batches, rows]``, in which the last secure column is not written; the sums of that column
-    over the rows of each block up to each row, ``[4, rows]``; and the sums over whole blocks,
-    ``[4, rows / 128]``.
+    ``[4 (batches - 1), rows]``, if there are several batches, without the last secure column; the
+    sums of that column over the rows of each block up to each row, ``[4, rows]``; and the sums over
+    whole blocks, ``[4, rows / 128]``.
     """
     comp, info = air.components[index], air.info.components[index]
     names = tuple(arrays)
 
     def body(point: Any, *refs: Ref) -> None:
-        *sources, table, local, totals, exchange = refs
+        *sources, local, totals, exchange = refs
+        table = sources.pop() if info.n_batches > 1 else None
         memory = dict(zip(names, sources, strict=True))
         here = pl.ds(point[0] * LANES, LANES)
         entries, public = evaluation.scalars(air, reads, memory, LANES)
@@ -89,7 +90,8 @@ def fractions(
 
     out = [
         jax.ShapeDtypeStruct(shape, np.uint32)
-        for shape in ((4 * info.n_batches, rows), (4, rows), (4, rows // LANES))
+        for shape in ((4 * (info.n_batches - 1), rows), (4, rows), (4, rows // LANES))
+        if shape[0]
     ]
     run = launch.launch(
         body,

@@ -191,7 +191,7 @@ def commit_composition(
             composition.locate(p.air, p.shape)[index],
             tuple(domain.get(k, ()) for domain in domains),
             t.back.get(k, jnp.zeros(2 << k, np.int32)),  # no mask reaches back
-            powers[start : start + count],
+            powers,
             share,
             public,
             elements,
@@ -199,11 +199,14 @@ def commit_composition(
         so_far = by_size.get(k)
         if constraints.fits(1 << k):
             by_size[k] = constraints.component_quotient(
-                *arguments, start=so_far, interpret=p.interpret
+                *arguments, first=start, start=so_far, interpret=p.interpret
             )
         else:
             whole = tuple(jnp.concatenate(g) if g else None for g in arguments[3])
-            quotient = composition.component_quotient(*arguments[:3], whole, *arguments[4:])
+            own = powers[start : start + count]
+            quotient = composition.component_quotient(
+                *arguments[:3], whole, arguments[4], own, *arguments[6:]
+            )
             by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
         start += count
     coefficients = _interpolate(p, t, composition.lift_and_add(by_size))

@@ -237,6 +237,14 @@ def test_quotients_of_several_components_are_added_up():
         api.component_quotient(*arguments, start=start[:, :256])
 
 
+def test_a_component_takes_its_own_powers():
+    arguments = quotient_case(corner(), 1, (8, 8))
+    want = np.asarray(composition.component_quotient(*arguments))
+    powers = np.concatenate([words(np.random.default_rng(3), 2, 4), arguments[5], arguments[5]])
+    got = api.component_quotient(*arguments[:5], powers, *arguments[6:], first=2, interpret=True)
+    assert np.array_equal(np.asarray(got), want)
+
+
 # What is refused.
 
 
@@ -261,7 +269,7 @@ def test_small_components_are_refused_not_passed_on():
         (3, lambda g: (*g[:2], g[2][:, :256]), r"interaction group: expected uint32 \[n, 512\]"),
         (3, lambda g: (None, *g[1:]), "fixed group: expected uint32"),
         (4, lambda b: b[:256], "back: expected 512 slots"),
-        (5, lambda p: p[1:], r"powers: expected uint32 \(6, 4\)"),
+        (5, lambda p: p[1:], "powers: expected 6 from number 0 on, got 5"),
         (6, lambda s: s[:3], r"share: expected uint32 \(4,\)"),
         (7, lambda p: p | {"words": p["words"][:2]}, r"public value words: expected uint32 \(3,\)"),
         (8, lambda e: e[:1], "elements: expected 2 arrays, got 1"),

@@ -34,7 +34,7 @@ def fits(rows: int) -> bool:
     return rows >= LANES and rows.bit_count() == 1
 
 
-@partial(jax.jit, static_argnames=("air", "index", "where", "config", "interpret"))
+@partial(jax.jit, static_argnames=("air", "index", "where", "first", "config", "interpret"))
 def component_quotient(
     air: Air,
     index: int,
@@ -46,6 +46,7 @@ def component_quotient(
     public: Mapping[str, Array],
     elements: Sequence[Array],
     *,
+    first: int = 0,
     start: Array | None = None,
     config: QuotientConfig = QuotientConfig(),  # noqa: B008
     interpret: bool = False,
@@ -60,10 +61,11 @@ def component_quotient(
         ``[columns, 2^(k+1)]`` in storage order, or a tuple of such arrays whose rows are numbered
         through; only those that the component reads matter.
       back: slots one row back: ``circle.shifted_slots(k, k + 1, -1)``.
-      powers: its powers of the composition coefficient, uint32 ``[constraints, 4]``.
+      powers: powers of the composition coefficient, uint32 ``[n, 4]``.
       share: claimed sum divided by the number of rows, uint32 ``[4]``; read if it has lookups.
       public: public vectors by name, uint32.
       elements: as ``jaxstark.logup.encode_elements`` makes them.
+      first: which power belongs to its first constraint; the others follow.
       start: what the quotient is added to, such as that of another component, of the same shape.
       config: sizes that do not change the result.
       interpret: run on a CPU.
@@ -79,7 +81,11 @@ def component_quotient(
     if not info.constraints:
         return jnp.zeros((qm31.DEGREE, size), jnp.uint32) if start is None else start
     powers, back = jnp.asarray(powers), jnp.asarray(back)
-    _check("powers", powers, (len(info.constraints), qm31.DEGREE))
+    _check("powers", powers, (None, qm31.DEGREE))
+    if not 0 <= first <= len(powers) - len(info.constraints):
+        raise ValueError(
+            f"powers: expected {len(info.constraints)} from number {first} on, got {len(powers)}"
+        )
     if back.shape != (size,):
         raise ValueError(f"back: expected {size} slots, got shape {back.shape}")
     # XLA moves the slots whose order in a block changes, those of the first and the last one.
@@ -104,7 +110,7 @@ def component_quotient(
         arrays["sums"] = _take(parts[2], where.interaction[-qm31.DEGREE :], moved)
     arrays |= _scalars(air, info, read, public, elements)
     return quotient.quotient(
-        air, index, read, where, arrays, size, config=config, interpret=interpret
+        air, index, read, where, arrays, size, first, config=config, interpret=interpret
     )
 
 
@@ -263,5 +269,8 @@ def _columns(
 
 
 def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
-    if array.shape != shape or array.dtype != np.uint32:
-        raise ValueError(f"{name}: expected uint32 {shape}, got {array.dtype} {array.shape}")
+    got = tuple(array.shape)
+    good = len(got) == len(shape) and all(s in (None, g) for s, g in zip(shape, got, strict=True))
+    if not good or array.dtype != np.uint32:
+        expected = str(shape).replace("None", "n")
+        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {got}")

@@ -39,6 +39,7 @@ def quotient(
     where: Any,
     arrays: Mapping[Any, Any],
     size: int,
+    first: int,
     *,
     config: QuotientConfig,
     interpret: bool,
@@ -47,9 +48,9 @@ def quotient(
 
     ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``back``
     and ``sums``, the columns of ``reads.previous`` (in the order of declaration) and the last
-    secure column, one row back; ``powers``, ``share``; ``start``, to which the quotient is added;
-    the public vectors as ``("public", name)`` and the elements as ``("element", relation index)``.
-    Those that are not read may be missing.
+    secure column, one row back; ``powers``, from ``first`` on, and ``share``; ``start``, to which
+    the quotient is added; the public vectors as ``("public", name)`` and the elements as
+    ``("element", relation index)``. Those that are not read may be missing.
     """
     lanes = config.lanes(size)
     comp, info = air.components[index], air.info.components[index]
@@ -83,7 +84,7 @@ def quotient(
             if interpret:
                 value = lax.optimization_barrier(evaluation.vector(value, lanes))
             word = lazy.widen(evaluation.vector(value, lanes))
-            power = powers.secure(rules)
+            power = powers.secure(first + rules)
             totals = [lazy.add_product(t, word, p) for t, p in zip(totals, power, strict=True)]
             rules += 1
             settle()
@@ -104,7 +105,7 @@ def quotient(
                 )
                 step = qm31.add(qm31.sub(step, back), share)
             value = _lookup_rule(step, batch, lanes, interpret)
-            power = lazy.factor(powers.secure(info.n_rules + batches))
+            power = lazy.factor(powers.secure(first + info.n_rules + batches))
             totals = lazy.secure_products(totals, value, power)
             before = now
             batches += 1

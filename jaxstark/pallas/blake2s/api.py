@@ -131,29 +131,31 @@ def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret:
         lifted = [lift(g, log) if g.shape[1] < size else g for g in groups]
         return _Last(tuple(jnp.tile(g, (1, LANES // size)) for g in lifted), {})
     state: Array | None = None
-    pending: list[Array] = []  # words of a block that is not full yet
+    # Arrays from some row on: words of a block that is not full yet.
+    pending: list[tuple[Array, int]] = []
     offset = 0
     for width in sorted({group.shape[1] for group in groups}):
         # Sizes below 128 rows are lifted to 128 first, which changes no leaf.
         log_size = max(width, LANES).bit_length() - 1
         final = width == size
-        arrays = [*pending, *(group for group in groups if group.shape[1] == width)]
-        # A kernel lifts what is at least one block.
-        least = min(log_size, LANES.bit_length() - 1) if final else log_size
-        arrays = [_lift(a, least) for a in arrays]
-        count = sum(a.shape[0] for a in arrays)
+        rows = [*pending, *((group, 0) for group in groups if group.shape[1] == width)]
+        if not final:
+            rows = [(_lift(array[first:], log_size), 0) for array, first in rows]
+        count = sum(len(array) - first for array, first in rows)
         rest = 0 if final else count % BLOCK_WORDS
         if count == rest:
-            pending = arrays
+            pending = rows
             continue
         words, pending, left = [], [], count - rest
-        for j, array in enumerate(arrays):
-            used = min(array.shape[0], left)
+        for j, (array, first) in enumerate(rows):
+            used = min(len(array) - first, left)
             left -= used
             if used:
-                words.append(Words(j, 0, used))
-            if used < array.shape[0]:
-                pending.append(array[used:])
+                words.append(Words(j, first, first + used))
+            if first + used < len(array):
+                pending.append((array, first + used))
+        # A kernel lifts what is at least one block.
+        arrays = [_lift(array, min(log_size, LANES.bit_length() - 1)) for array, _ in rows]
         step = _Last(tuple(arrays), {"state": state, "words": tuple(words), "offset": offset})
         if final:
             return step

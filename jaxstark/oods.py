@@ -107,9 +107,7 @@ def evaluate_at_factors(
     return _row_sums(qm31.to_array(lax.optimization_barrier(products))).transpose(2, 0, 1)
 
 
-def _basis_halves(
-    factors: Array | np.ndarray, low_bits: int, unroll: bool
-) -> tuple[QM31, Array]:
+def _basis_halves(factors: Array | np.ndarray, low_bits: int, unroll: bool) -> tuple[QM31, Array]:
     """Products of factors for all low and all high parts of an index.
 
     Returns the low ones as ``[n_points, 2^l]`` coordinates and the high ones as one array

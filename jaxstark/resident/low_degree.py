@@ -27,7 +27,6 @@ Array = Any
 FEW_VALUES = 64
 
 
-
 @stage
 def quotients(
     p: Program,

@@ -64,9 +64,7 @@ def test_many_public_terms_add_up_as_few_do(count, monkeypatch):
 def test_a_public_denominator_of_0_is_an_error(few, monkeypatch):
     words, elements, claims = statement(3)
     found = elements[PAIR]
-    elements[PAIR] = found._replace(
-        z=qm31.mul_base(found.alpha_powers[1], words["words"][0])
-    )
+    elements[PAIR] = found._replace(z=qm31.mul_base(found.alpha_powers[1], words["words"][0]))
     monkeypatch.setattr(terms, "FEW_ENTRIES", few)
     with pytest.raises(ZeroDivisionError):
         terms.logup_total(AIR, words, elements, claims)

@@ -148,6 +148,15 @@ def test_t32_commit_equals_the_reference(spec):
     assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
 
 
+@pytest.mark.parametrize("columns", [17, 40])
+def test_leaves_apart_from_their_tree_are_the_same(columns):
+    group = words(columns, 1 << 7, 8)
+    got = api.commit([group], config=TreeConfig(apart_log=7), interpret=True)
+    want = merkle.commit([group]).levels
+    assert len(got) == len(want)
+    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+
+
 @pytest.mark.parametrize(("nodes", "draw"), [(2, True), (8, True), (512, True), (4, False)])
 def test_the_top_of_a_tree_takes_the_step_of_the_channel(nodes, draw):
     layer, digest = words(8, nodes, 9), words(8, 1, 10)[:, 0]
@@ -238,9 +247,16 @@ def test_trees_of_values_lower_for_cuda_in_few_launches(log_leaves):
     assert kernels == (1 if log_leaves <= 9 else 2)
 
 
-def test_trees_of_columns_lower_for_cuda_with_leaves_in_the_first_launch():
-    text = lower(lambda x: api.commit([x]), shape(26, 1 << 21))
-    assert text.count("stablehlo.custom_call @mosaic_gpu") == 3
+@pytest.mark.parametrize(
+    ("log_leaves", "columns", "launches"), [(17, 26, 2), (18, 16, 2), (18, 17, 3), (21, 26, 3)]
+)
+def test_trees_of_columns_lower_for_cuda_in_few_launches(log_leaves, columns, launches):
+    """Many leaves of two blocks have a launch of their own, others are hashed in the first one."""
+    text = lower(lambda x: api.commit([x]), shape(columns, 1 << log_leaves))
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == launches
+
+
+def test_a_tree_of_few_leaves_lowers_for_cuda_in_one_launch():
     text = lower(lambda *g: api.commit(g), shape(3, 2), shape(17, 1 << 6))
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 

@@ -345,9 +345,14 @@ def commit_values_and_draw(
 def _commit_message(
     hashed: Message, size: int, digest: Array | None, config: TreeConfig, interpret: bool
 ) -> Commitment:
-    first, *plans = config.launches(size.bit_length() - 1, leaves=True)
-    layers = mosaic_gpu.leaves_and_levels(hashed, first, nodes=size, interpret=interpret)
-    layers, step = _upper_levels(list(layers), plans, digest, interpret)
+    log = size.bit_length() - 1
+    if hashed.blocks > 1 and log >= config.apart_log:
+        plans = config.launches(log)
+        layers = [mosaic_gpu.digests(hashed, config=LeafConfig(), interpret=interpret)]
+    else:
+        first, *plans = config.launches(log, leaves=True)
+        layers = [*mosaic_gpu.leaves_and_levels(hashed, first, nodes=size, interpret=interpret)]
+    layers, step = _upper_levels(layers, plans, digest, interpret)
     return Commitment(tuple(layers[::-1]), step)
 
 

@@ -58,6 +58,8 @@ class TreeConfig(NamedTuple):
       spare_log: how much larger the top may be where that saves a launch; not if that launch
         hashes leaves, too, which takes more shared memory.
       rolled_log: launches from at most ``2^rolled_log`` nodes loop over the rounds of a hash.
+      apart_log: ``2^apart_log`` leaves or more, of several blocks each, are hashed in a launch of
+        their own: they are most of the work then, and no lane waits for another.
     """
 
     max_tiles_log: int = 4
@@ -66,6 +68,7 @@ class TreeConfig(NamedTuple):
     top_log: int = 9
     spare_log: int = 1
     rolled_log: int = 17
+    apart_log: int = 18
 
     def launches(self, log_leaves: int, *, leaves: bool = False) -> tuple[Launch, ...]:
         """Launches from ``2^log_leaves`` nodes, or from hashing as many leaves, to the top.

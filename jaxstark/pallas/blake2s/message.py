@@ -52,12 +52,14 @@ class Message(NamedTuple):
     Attributes:
       arrays: inputs of a kernel.
       size: number of messages, a multiple of 128.
+      blocks: compressions in each of them.
       digest: called in a kernel with the references of the arrays, the first message of the
         block, the number of messages and the form of a hash; the eight words of the digests.
     """
 
     arrays: tuple[Array, ...]
     size: int
+    blocks: int
     digest: Callable[[Sequence[Ref], Any, int, Form], blake2s.Words]
 
 
@@ -106,7 +108,8 @@ def columns(
             chain = blake2s.compress(chain, tuple(message), end, last, form)
         return chain
 
-    return Message(tuple(inputs), size, digest)
+    blocks = sum(step.count if isinstance(step, Loop) else 1 for step in plan)
+    return Message(tuple(inputs), size, blocks, digest)
 
 
 def values(array: Array, pack_log: int) -> Message:
@@ -130,7 +133,8 @@ def values(array: Array, pack_log: int) -> Message:
 
         return value_digest(message, pack, end, lanes, form)
 
-    return Message((array.reshape(DEGREE, size, pack),), size, digest)
+    blocks = -(-DEGREE * pack // BLOCK_WORDS)
+    return Message((array.reshape(DEGREE, size, pack),), size, blocks, digest)
 
 
 def value_digest(

@@ -18,9 +18,8 @@ from jax.experimental import pallas as pl
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, DIGEST_WORDS
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s import rounds, top
+from jaxstark.pallas.blake2s import form, rounds, top
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig
-from jaxstark.pallas.blake2s.form import ONE, kernel_form
 from jaxstark.pallas.blake2s.message import Message, initial
 from jaxstark.pallas.blake2s.rounds import Rounds
 from jaxstark.pallas.launch import LANES
@@ -36,8 +35,8 @@ def digests(message: Message, *, config: LeafConfig, interpret: bool = False) ->
 
     def body(point: Any, *refs: Ref) -> None:
         one, *sources, out = refs
-        first, form = point[0] * lanes, kernel_form(one[0], interpret)
-        for k, word in enumerate(message.digest(sources, first, lanes, form)):
+        first, written = point[0] * lanes, form.busy(one[0], interpret)
+        for k, word in enumerate(message.digest(sources, first, lanes, written)):
             launch.store(out, word, k, pl.ds(first, lanes))
 
     out = jax.ShapeDtypeStruct((DIGEST_WORDS, message.size), np.uint32)
@@ -45,7 +44,7 @@ def digests(message: Message, *, config: LeafConfig, interpret: bool = False) ->
     run = launch.launch(
         body, out, grid=(message.size // lanes,), barriers=False, interpret=interpret
     )
-    return run(ONE, *message.arrays)
+    return run(form.ONE, *message.arrays)
 
 
 def tree_levels(
@@ -122,7 +121,7 @@ class _Tree:
         sources, outs = list(refs[1:first_out]), list(refs[first_out:-1])
         block = point[0]
         if self.message:
-            self._hash_leaves(self.message, sources, outs.pop(0), memory, order, block)
+            self._hash_leaves(self.message, sources, outs.pop(0), memory, block)
         if plan.levels:
             layer = partial(self._layer, sources[0], outs, memory, order, block)
             _repeat(plan.levels, layer)
@@ -133,15 +132,14 @@ class _Tree:
         sources: list[Ref],
         out: Ref,
         memory: Ref,
-        order: Rounds,
         block: Any,
     ) -> None:
         steps = min(2 * self.plan.tiles, message.size // LANES)
-        form = kernel_form(order.one, self.interpret)
+        written = form.waiting(self.interpret)
 
         def step(i: Any, carry: Array) -> Array:
             first = (block * steps + i) * LANES
-            words = message.digest(sources, first, LANES, form)
+            words = message.digest(sources, first, LANES, written)
             for k, word in enumerate(words):
                 if self.nodes >= LANES:
                     here = pl.ds((block * steps + i) * _PAIRS, _PAIRS)
@@ -191,8 +189,10 @@ class _Tree:
                     self._fetch(source, memory, block * tiles + j)
                     launch.sync(self.interpret)
 
-            parents = _rolled_parents if self.plan.rolled else _parents
-            nodes = parents(memory, tile, order, self.interpret)
+            if self.plan.rolled:
+                nodes = _rolled_parents(memory, tile, order, self.interpret)
+            else:
+                nodes = _parents(memory, tile, self.interpret)
             launch.sync(self.interpret)  # All have read before any writes.
             for k, word in enumerate(nodes):
                 top.put_nodes(memory, k, self.stage + j * _PAIRS, word)
@@ -243,14 +243,14 @@ def _stage(plan: Launch, message: Message | None) -> int:
     return 0 if message or plan.tiles == 1 else LANES
 
 
-def _parents(pairs: Ref, tile: Any, order: Rounds, interpret: bool) -> blake2s.Words:
+def _parents(pairs: Ref, tile: Any, interpret: bool) -> blake2s.Words:
     """Hashes of 128 pairs of nodes."""
     here = pl.ds(tile * LANES, LANES)
     message = [
         launch.load(pairs, 2 * k + side, here) for side in (0, 1) for k in range(DIGEST_WORDS)
     ]
-    form = kernel_form(order.one, interpret)
-    return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, form)
+    written = form.waiting(interpret)
+    return blake2s.compress(initial(), tuple(message), BLOCK_BYTES, True, written)
 
 
 def _rolled_parents(pairs: Ref, tile: Any, order: Rounds, interpret: bool) -> blake2s.Words:

@@ -20,7 +20,7 @@ from jax import lax
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS, IV, SIGMA
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s.form import kernel_form
+from jaxstark.pallas.blake2s import form
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -32,10 +32,10 @@ _FIRST = np.int32(0)
 
 def _order(place: Callable[[int], int]) -> np.ndarray:
     """int32 ``[12, 16]``: the places of the words in each round, once more those of the first one,
-    then the number of rounds, 0 and 1, which a compiler must not know.
+    then the number of rounds and 0, which a compiler must not know.
     """
     rows = [[place(j) for j in sigma] for sigma in (*SIGMA, SIGMA[0])]
-    return np.array([*rows, [len(SIGMA), 0, 1, *[0] * (BLOCK_WORDS - 3)]], np.int32)
+    return np.array([*rows, [len(SIGMA), *[0] * (BLOCK_WORDS - 1)]], np.int32)
 
 
 # Inputs of a kernel: for words 0 .. 15 in places 0 .. 15, and for those of two digests side by
@@ -52,22 +52,19 @@ class Rounds(NamedTuple):
       first: the places of the first round.
       count: the number of rounds: a compiler that knew it would write the rounds out again.
       zero: 0, which keeps loads where they are, see ``compress``.
-      one: 1, see ``kernel_form``.
     """
 
     places: Ref
     first: tuple[int, ...]
     count: Array
     zero: Array
-    one: Array
 
     @staticmethod
     def of(places: Ref, order: np.ndarray) -> Rounds:
         """At the start of a kernel, from its input ``order``."""
         end = len(SIGMA) + 1
         first = tuple(int(place) for place in order[0])
-        zero, one = (places[end, i].astype(np.uint32) for i in (1, 2))
-        return Rounds(places, first, places[end, 0], zero, one)
+        return Rounds(places, first, places[end, 0], places[end, 1].astype(np.uint32))
 
 
 def compress(
@@ -98,13 +95,13 @@ def compress(
         places = [rounds.places[round_, i] for i in range(BLOCK_WORDS)]
         return tuple(word(place) for place in places)
 
-    form = kernel_form(rounds.one, interpret)
+    written = form.waiting(interpret)
 
     def step(i: Array, state: tuple[blake2s.Words, blake2s.Words]) -> tuple[Any, Any]:
         v, message = state
         # The next round's words arrive while this one computes.
         following = load(i + np.int32(1))
-        return tuple(blake2s.mix_round(v, message, form)), following
+        return tuple(blake2s.mix_round(v, message, written)), following
 
     ending = lax.select(last, _LAST, np.uint32(0))
     fixed = [np.uint32(w) for w in IV[:4]]

@@ -18,7 +18,7 @@ from jaxstark.fields import lazy, m31, qm31
 from jaxstark.fields.qm31 import DEGREE, QM31
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s.form import ONE, kernel_form
+from jaxstark.pallas.blake2s import form
 from jaxstark.pallas.blake2s.message import value_digest
 from jaxstark.pallas.fri.config import FoldConfig
 from jaxstark.pallas.launch import LANES
@@ -157,8 +157,8 @@ def fold_and_hash(
                 for k in range(DEGREE)
             ]
 
-        form = kernel_form(unit[0], interpret)
-        words = value_digest(message, pack, 4 * DEGREE * pack, LANES, form)
+        written = form.busy(unit[0], interpret)
+        words = value_digest(message, pack, 4 * DEGREE * pack, LANES, written)
         for k, word in enumerate(words):
             launch.store(digests, word, k, pl.ds(point[0] * LANES, LANES))
 
@@ -170,7 +170,7 @@ def fold_and_hash(
     run = launch.launch(
         body, out, grid=(blocks,), scratch=(memory,), barriers=False, interpret=interpret
     )
-    return tuple(run(ONE, alpha, *source.arrays))
+    return tuple(run(form.ONE, alpha, *source.arrays))
 
 
 # Parts of a kernel.

@@ -15,7 +15,7 @@ from jax import lax
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
-from jaxstark.pallas.blake2s.form import ONE, kernel_form
+from jaxstark.pallas.blake2s import form
 from jaxstark.pallas.grind.config import GrindConfig
 from jaxstark.pallas.launch import LANES
 
@@ -53,7 +53,7 @@ def search(
     def body(
         point: Any, one: Ref, prefix: Ref, masks: Ref, start: Ref, found: Ref, out: Ref
     ) -> None:
-        form = kernel_form(one[0], interpret)._replace(barrier=blake2s.PLAIN.barrier)
+        written = form.busy(one[0], interpret)._replace(barrier=blake2s.PLAIN.barrier)
         head = tuple(_everywhere(prefix[k]) for k in range(DIGEST_WORDS))
         low_mask, high_mask = _everywhere(masks[0]), _everywhere(masks[1])
         low, high = _everywhere(start[0]), _everywhere(start[1])
@@ -67,7 +67,7 @@ def search(
                 row = (i * unroll + j) * blocks + point[0]
                 position = lanes + (row * LANES).astype(np.uint32)
                 message = (*head, position + low, high, *[zero] * _ZEROS)
-                digest = blake2s.compress(initial, message, _INPUT_BYTES, True, form)
+                digest = blake2s.compress(initial, message, _INPUT_BYTES, True, written)
                 fails = (digest[0] & low_mask) | (digest[1] & high_mask)
                 best = lax.min(best, jnp.where(fails == np.uint32(0), position, none))
             return best
@@ -78,7 +78,7 @@ def search(
 
     out = jax.ShapeDtypeStruct((blocks,), np.uint32)
     run = launch.launch(body, out, grid=(blocks,), barriers=False, interpret=interpret)
-    return run(ONE, prefix, masks, start, found)
+    return run(form.ONE, prefix, masks, start, found)
 
 
 def _everywhere(word: Array) -> Array:

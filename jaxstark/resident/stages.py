@@ -55,6 +55,14 @@ def _interpolate(p: Program, t: Tables, values: Array) -> Array:
     return fft_kernels.interpolate(values, t.inverse[k], interpret=p.interpret)
 
 
+def _interpolate_halves(p: Program, t: Tables, values: Array) -> Array:
+    """``composition.split`` of the coefficients."""
+    k = log_size(values)
+    if not fft_kernels.fits(k):
+        return composition.split(fft.interpolate(values, t.inverse[k]))
+    return fft_kernels.interpolate(values, t.inverse[k], halves=True, interpret=p.interpret)
+
+
 def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Array:
     table = t.forward[log_domain]
     if not fft_kernels.fits(log_size(coefficients)):
@@ -209,9 +217,8 @@ def commit_composition(
             )
             by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
         start += count
-    coefficients = _interpolate(p, t, composition.lift_and_add(by_size))
-    halves = [composition.split(coefficients)]
-    groups = commit.by_size(halves, p.shape.all_columns[-1], p.groups[-1])
+    halves = _interpolate_halves(p, t, composition.lift_and_add(by_size))
+    groups = commit.by_size([halves], p.shape.all_columns[-1], p.groups[-1])
     return _make(p, t, groups, digest)
 
 

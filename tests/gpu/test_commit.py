@@ -33,6 +33,10 @@ def check(shape: Shape) -> None:
     if fft.fits(k):
         made = fft.interpolate(jnp.asarray(storage), jnp.asarray(twiddles.inverse_table(k)))
         coefficients = np.asarray(made)
+        halves = fft.interpolate(
+            jnp.asarray(storage), jnp.asarray(twiddles.inverse_table(k)), halves=True
+        )
+        assert_equal(halves, np.concatenate(np.split(coefficients, 2, axis=1)))
         assert_linear(coefficients, storage, fft_reference.interpolate, rng)
         # What an interpolation returns is canonical: redundant words once more.
         given = np.where(coefficients % 5 == 0, words(rng, *coefficients.shape), coefficients)

@@ -126,6 +126,33 @@ def test_layers_with_an_exchange_equal_the_reference(width, low, high, log_size,
     assert np.array_equal(np.asarray(run(values, table)), want)
 
 
+def halves_first(v: np.ndarray) -> np.ndarray:
+    """The left halves of all columns, then the right ones."""
+    return np.concatenate(np.split(v, 2, axis=1))
+
+
+@pytest.mark.parametrize(("count", "log_size"), [(3, 8), (1, 12), (2, 13)])
+def test_halves_of_an_interpolation_are_put_apart(count, log_size):
+    """Of columns in a tile, of a tile, and in the pass above the tile."""
+    values, table = columns(count, log_size, 3), twiddles.inverse_table(log_size)
+    got = api.interpolate(values, table, halves=True, interpret=True)
+    want = halves_first(fft_reference.interpolate(m31.canonical(values)))
+    assert np.array_equal(np.asarray(got), want)
+
+
+@pytest.mark.parametrize(("width", "low", "high"), [(16, 5, 12), (8, 3, 11)])
+def test_halves_are_put_apart_by_an_exchange(width, low, high):
+    values, table = m31.canonical(columns(2, high, 2)), twiddles.inverse_table(high)
+    plan = Exchanged(low, high, width)
+    run = jax.jit(
+        lambda x, t: exchange_pass(
+            x, t, plan, log_size=high, inverse=True, halves=True, interpret=True
+        )
+    )
+    want = halves_first(some_layers(values, table, low, high, True))
+    assert np.array_equal(np.asarray(run(values, table)), want)
+
+
 def test_an_exchange_reads_a_shorter_column_for_each_copy():
     """Also words p, where the result is canonical."""
     coefficients, table = columns(2, 10, 4), twiddles.forward_table(12)
@@ -266,6 +293,7 @@ def test_vectors_of_an_exchange_do_not_meet_in_a_bank(width):
 def test_interpolation_lowers_for_cuda(count, log_size, calls):
     x, table = shape(count, 1 << log_size), shape(1 << log_size)
     assert kernels(api.interpolate, x, table) == calls
+    assert kernels(lambda x, t: api.interpolate(x, t, halves=True), x, table) == calls
 
 
 @pytest.mark.parametrize(

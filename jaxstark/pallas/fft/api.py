@@ -36,11 +36,12 @@ def fits(log_size: int) -> bool:
     return MIN_LOG <= log_size <= MAX_LOG
 
 
-@partial(jax.jit, static_argnames=("config", "interpret"))
+@partial(jax.jit, static_argnames=("halves", "config", "interpret"))
 def interpolate(
     values: Array,
     table: Array,
     *,
+    halves: bool = False,
     config: FftConfig = FftConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
@@ -49,11 +50,12 @@ def interpolate(
     Args:
       values: uint32 ``[c, 2^k]`` in storage order; p may stand for 0.
       table: ``fft.inverse_twiddles(k)``.
+      halves: whether to put the left halves of all columns before the right ones.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
     Returns:
-      uint32 ``[c, 2^k]`` in index order, canonical.
+      uint32 ``[c, 2^k]`` in index order, canonical; or ``[2 c, 2^(k-1)]``.
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
@@ -62,7 +64,10 @@ def interpolate(
     # No need to reduce p first: the last layer multiplies every word by the scale.
     v = _tiles(values, table, log_size, log_size, config, True, False, interpret)
     for layers in config.strided(log_size):
-        v = _above(v, table, layers, log_size, config, True, False, interpret)
+        last = halves and layers[1] == log_size
+        v = _above(v, table, layers, log_size, config, True, False, interpret, halves=last)
+    if halves and log_size <= TILE_LOG:
+        v = v.reshape(len(v), 2, -1).swapaxes(0, 1).reshape(2 * len(v), -1)
     return v
 
 
@@ -170,15 +175,18 @@ def _above(
     inverse: bool,
     canonical: bool,
     interpret: bool,
+    *,
+    halves: bool = False,
 ) -> Array:
     """Layers of distances above the tile, on a domain of ``2^log_size`` points."""
     low, high = layers
     options: dict[str, Any] = {"log_size": log_size, "inverse": inverse, "interpret": interpret}
+    options |= {"canonical": canonical, "halves": halves}
     if high - low <= config.direct:
         plan = Strided(low, high, config.lanes(high - low, inverse))
-        return mosaic_gpu.strided_pass(v, table, plan, canonical=canonical, **options)
+        return mosaic_gpu.strided_pass(v, table, plan, **options)
     plan = Exchanged(low, high, config.width(high - low))
-    return exchange_pass(v, table, plan, canonical=canonical, **options)
+    return exchange_pass(v, table, plan, **options)
 
 
 def _tiles(

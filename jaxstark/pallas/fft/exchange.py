@@ -52,6 +52,7 @@ def exchange_pass(
     log_size: int,
     inverse: bool,
     canonical: bool = False,
+    halves: bool = False,
     interpret: bool = False,
 ) -> Array:
     """Layers ``plan.low..plan.high-1``, downwards or, of the inverse, upwards.
@@ -96,20 +97,29 @@ def exchange_pass(
         factors = load_twiddles(after)
         launch.sync(interpret)
         words = layers(views.get(memory, after), after, factors)
-        views.store(out, words, after, c, a, here)
+        if halves:
+            for half in range(2):
+                part = words[half * views.words // 2 : (half + 1) * views.words // 2]
+                views.store(out, part, after, half, c, here)
+        else:
+            views.store(out, words, after, c, a, here)
 
     chunks = (1 << low) // width
     grid = (columns, chunks, blocks) if repeat else (columns, blocks, chunks)
+    shape = columns, blocks, *views.shape(order[1])
+    if halves:  # the highest bit is one of the words of a thread
+        shape = 2, columns, views.words // 2, views.lanes
     run = launch.launch(
         body,
-        jax.ShapeDtypeStruct((columns, blocks, *views.shape(order[1]), 1 << low), np.uint32),
+        jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32),
         grid=grid,
         scratch=(views.memory(),),
         barriers=False,
         interpret=interpret,
     )
     source = x.reshape(columns, -1, *views.shape(order[0]), 1 << low)
-    return run(source, *views.tables(table)).reshape(columns, -1)
+    words = run(source, *views.tables(table))
+    return words.reshape(2 * columns if halves else columns, -1)
 
 
 _UPPER, _LOWER = 0, 1
@@ -165,7 +175,7 @@ class Views(NamedTuple):
             source, self._layout(view), *index, axes=self._axes(view, len(shape) + 1)
         )
 
-    def store(self, out: Ref, words: Array, view: int, c: Array, a: Any, here: Any) -> None:
+    def store(self, out: Ref, words: Array, view: int, c: Any, a: Any, here: Any) -> None:
         """The inverse of ``load``."""
         shape = self.shape(view)
         index = c, a, *[slice(None)] * len(shape), here

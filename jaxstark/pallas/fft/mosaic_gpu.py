@@ -48,6 +48,7 @@ def strided_pass(
     log_size: int,
     inverse: bool,
     canonical: bool = False,
+    halves: bool = False,
     interpret: bool = False,
 ) -> Array:
     """Layers ``plan.low..plan.high-1``, downwards or, of the inverse, upwards.
@@ -59,10 +60,12 @@ def strided_pass(
       log_size: log size of the transform.
       inverse: whether to interpolate.
       canonical: whether to reduce the words of ``x``, where p may stand for 0.
+      halves: whether to put the left halves of all columns before the right ones, in a pass up to
+        the last layer.
       interpret: run on a CPU.
 
     Returns:
-      uint32 ``[c, 2^log_size]``.
+      uint32 ``[c, 2^log_size]``, or ``[2 c, 2^(log_size-1)]``.
     """
     columns, size = x.shape
     low, high, lanes = plan
@@ -87,14 +90,21 @@ def strided_pass(
         if inverse and high == log_size:
             scale = launch.spread_stack(factors, (lanes,), own, pl.ds(0, 1))
         words = butterflies.layers(words, twiddles, low, high, low, inverse, scale)
-        launch.store_stack(out, words, c, a, slice(None), here)
+        if halves:
+            for half in range(2):
+                rows = words[half * radix // 2 : (half + 1) * radix // 2]
+                launch.store_stack(out, rows, half, c, slice(None), here)
+        else:
+            launch.store_stack(out, words, c, a, slice(None), here)
 
     chunks = (1 << low) // lanes
     grid = (columns, chunks, blocks) if repeat else (columns, blocks, chunks)
-    out = jax.ShapeDtypeStruct((columns, blocks, radix, 1 << low), np.uint32)
+    shape = (2, columns, radix // 2) if halves else (columns, blocks, radix)
+    out = jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32)
     # Nothing is read back that was written: no barriers.
     run = launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)
-    return run(x.reshape(columns, -1, radix, 1 << low), table).reshape(columns, -1)
+    words = run(x.reshape(columns, -1, radix, 1 << low), table)
+    return words.reshape(2 * columns if halves else columns, -1)
 
 
 class Tile(NamedTuple):

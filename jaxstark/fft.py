@@ -28,6 +28,8 @@ from jaxstark.fields import m31
 # Layers in one pass. XLA computes each of the 2^r outputs from all 2^r inputs, so that a third
 # layer costs more arithmetic than the pass it saves.
 _GROUP = 2
+# Columns of so many words take as long as it takes to start an operation.
+_FEW = 64
 
 
 @lru_cache(maxsize=16)
@@ -82,8 +84,10 @@ def interpolate_with(values: Array | np.ndarray, table: Array) -> Array:
     n_columns, size = values.shape
     log_size = size.bit_length() - 1
     # The layer of largest distance also scales: its sums by entry 0, its differences by both.
-    scale = lax.optimization_barrier(table[:1])
-    last = lax.optimization_barrier(m31.mul(table[1:2], scale))
+    scale = table[:1]
+    last = m31.mul(table[1:2], scale)
+    if size > _FEW:  # both once, not for every word; for few words that is one more operation
+        scale, last = lax.optimization_barrier((scale, last))
     v = jnp.asarray(values)
     for low, high in _groups(log_size):
         parts = _split(v, low, high)

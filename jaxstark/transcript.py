@@ -41,8 +41,13 @@ class Hashes(Protocol):
         """
         ...
 
-    def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
-        """Absorb words, then draw: the digest after the words, the elements, the counter."""
+    def mix_and_draw(
+        self, digest: Array, parts: Sequence[Array], draws: int = 1
+    ) -> tuple[Array, Array, Array]:
+        """Absorb words, then draw: the digest after the words, the elements, the counter.
+
+        Elements are uint32 ``[8 draws]``.
+        """
         ...
 
     def mix_and_prefix(
@@ -73,11 +78,13 @@ class HostHashes:
         drawn = np.array(felts, np.uint32).reshape(count, 8)
         return drawn, np.array([channel.n_draws], np.uint32)
 
-    def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+    def mix_and_draw(
+        self, digest: Array, parts: Sequence[Array], draws: int = 1
+    ) -> tuple[Array, Array, Array]:
         """See ``Hashes``."""
         mixed = self.hash_words([digest, *parts])
-        (drawn,), n_draws = self.draw(mixed, np.zeros(1, np.uint32), 1)
-        return mixed, drawn, n_draws
+        drawn, n_draws = self.draw(mixed, np.zeros(1, np.uint32), draws)
+        return mixed, drawn.reshape(-1), n_draws
 
     def mix_and_prefix(
         self, digest: Array, parts: Sequence[Array], bits: int
@@ -136,22 +143,27 @@ class Transcript:
         digest = self.hashes.hash_words((self.digest, *words))
         return replace(self, digest=digest, n_draws=np.zeros(1, np.uint32))
 
-    def mix_and_draw(self, *words: Array) -> tuple[Array, Self]:
-        """Absorb words, such as those of a root, then draw."""
-        digest, drawn, n_draws = self.hashes.mix_and_draw(self.digest, words)
-        return drawn.reshape(2, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
+    def mix_and_draw(self, *words: Array, draws: int = 1) -> tuple[Array, Self]:
+        """Absorb words, such as those of a root, then draw: uint32 ``[2 draws, 4]``."""
+        digest, drawn, n_draws = self.hashes.mix_and_draw(self.digest, words, draws)
+        return self._drawn(digest, drawn, n_draws)
 
-    def commit_and_draw(self, commit: Callable[[Array | None], Any]) -> tuple[Any, Array, Self]:
-        """Commit, absorb the root, draw.
+    def commit_and_draw(
+        self, commit: Callable[[Array | None], Any], draws: int = 1
+    ) -> tuple[Any, Array, Self]:
+        """Commit, absorb the root, draw: the elements are uint32 ``[2 draws, 4]``.
 
         ``commit`` takes the digest, or None from hashes that are not in kernels, and returns the
-        commitment, its root ``[8]`` and, with a digest, the step: digest, elements and counter.
+        commitment, its root ``[8]`` and, with a digest, the step, of as many draws: digest,
+        elements and counter.
         """
         made, root, step = commit(self.digest if self.hashes.in_kernels else None)
         if step is None:
-            return made, *self.mix_and_draw(root)
-        digest, drawn, n_draws = step
-        return made, drawn.reshape(2, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
+            return made, *self.mix_and_draw(root, draws=draws)
+        return made, *self._drawn(*step)
+
+    def _drawn(self, digest: Array, drawn: Array, n_draws: Array) -> tuple[Array, Self]:
+        return drawn.reshape(-1, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
 
     def draw_felts(self, count: int) -> tuple[Array, Self]:
         """Draw ``count`` times more, at least once: uint32 ``[count, 2, 4]``."""

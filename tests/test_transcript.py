@@ -26,7 +26,7 @@ def bytes_of(words) -> bytes:
 
 def steps(transcript: Transcript):
     """Every operation once; what is drawn, and the last digest."""
-    first, transcript = transcript.mix_and_draw(ROOT)
+    first, transcript = transcript.mix_and_draw(ROOT, draws=2)
     (second, again), transcript = transcript.draw_felts(2)
     transcript = transcript.mix(FELTS.reshape(-1))
     (third,), transcript = transcript.draw_felts(1)
@@ -38,7 +38,7 @@ def steps(transcript: Transcript):
 
 def channel_steps(channel: Blake2sChannel):
     channel = channel.mix_root(bytes_of(ROOT))
-    first, channel = channel.draw_felts(2)
+    first, channel = channel.draw_felts(4)
     second, channel = channel.draw_felts(2)
     again, channel = channel.draw_felts(2)
     channel = channel.mix_felts([QM31(*map(int, felt)) for felt in FELTS])

@@ -30,9 +30,11 @@ class DeviceHashes:
         """Elements, and the draw counter after them, in one launch."""
         return api.draw(digest, n_draws, count, interpret=self.interpret)
 
-    def mix_and_draw(self, digest: Array, parts: Sequence[Array]) -> tuple[Array, Array, Array]:
+    def mix_and_draw(
+        self, digest: Array, parts: Sequence[Array], draws: int = 1
+    ) -> tuple[Array, Array, Array]:
         """Absorb and draw in one launch."""
-        return api.mix_and_draw(digest, tuple(parts), interpret=self.interpret)
+        return api.mix_and_draw(digest, tuple(parts), draws, interpret=self.interpret)
 
     def mix_and_prefix(
         self, digest: Array, parts: Sequence[Array], bits: int

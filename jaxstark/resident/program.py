@@ -75,6 +75,11 @@ class Program:
         return self.log_size + self.params.log_blowup
 
     @property
+    def trace_draws(self) -> int:
+        """Draws after the root of tree 1: one for each relation, or that of the composition."""
+        return len(self.air.relations) if self.air.has_lookups else 1
+
+    @property
     def groups(self) -> tuple[Groups, ...]:
         """Per tree, log size and columns of each of its arrays, see ``shape.parts``.
 

@@ -107,7 +107,7 @@ def protocol(
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
     # 1. Commit the columns.
     tree, drawn, transcript = transcript.commit_and_draw(
-        partial(stages.commit_trace, p, t, inputs.rows)
+        partial(stages.commit_trace, p, t, inputs.rows), p.trace_draws
     )
     return after_trace(p, t, inputs, tree, drawn, transcript, done)
 
@@ -121,18 +121,15 @@ def after_trace(
     transcript: Transcript,
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
-    """Steps 2 to 6 of ``protocol``, from tree 1 and the draw ``[2, 4]`` after its root."""
+    """Steps 2 to 6 of ``protocol``, from tree 1 and the draws ``[2 n, 4]`` after its root."""
     trees = [inputs.fixed, tree]
     done("commit trace", tree)
 
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
-    relations, elements, claims = [], (), jnp.zeros((0, 4), np.uint32)
+    relations, elements, claims = (), (), jnp.zeros((0, 4), np.uint32)
     if p.air.has_lookups:
-        relations = [drawn]
-        if others := len(p.air.relations) - 1:
-            more, transcript = transcript.draw_felts(others)
-            relations += list(more)
-        elements = stages.relation_elements(p, relations)
+        relations = tuple(drawn.reshape(-1, 2, 4))
+        elements = stages.relation_elements(p, drawn.reshape(-1, 2, 4))
         columns, claims = stages.interaction(
             p, inputs.rows, inputs.fixed_rows, inputs.public, elements
         )
@@ -197,7 +194,7 @@ def after_trace(
     rows, cosets = openings.open_queries(p, trees, layers, positions)
     messages = Messages(
         roots=jnp.stack([root_of(tree) for tree in trees[1:]]),
-        drawn=tuple(relations),
+        drawn=relations,
         claims=claims,
         defect=defect,
         samples=samples,
@@ -223,7 +220,7 @@ def from_digest(
     transcript = Transcript.after(digest, DeviceHashes(p.interpret))
     if tree is None:
         return protocol(p, t, inputs, transcript)
-    drawn, transcript = transcript.mix_and_draw(root_of(tree))
+    drawn, transcript = transcript.mix_and_draw(root_of(tree), draws=p.trace_draws)
     return after_trace(p, t, inputs, tree, drawn, transcript)
 
 

@@ -80,10 +80,12 @@ class Made(NamedTuple):
     step: blake2s.Step | None
 
 
-def _make(p: Program, t: Tables, groups: Sequence[Array], digest: Array | None) -> Made:
+def _make(
+    p: Program, t: Tables, groups: Sequence[Array], digest: Array | None, draws: int = 1
+) -> Made:
     blowup = p.params.log_blowup
     extended = tuple(_evaluate(p, t, g, log_size(g) + blowup) for g in groups)
-    levels, step = blake2s.commit_and_draw(extended, digest, interpret=p.interpret)
+    levels, step = blake2s.commit_and_draw(extended, digest, draws=draws, interpret=p.interpret)
     tree = Committed(tuple(groups), extended, MerkleTree(levels))
     return Made(tree, levels[0][:, 0], step)
 
@@ -93,9 +95,9 @@ def _commit_rows(p: Program, t: Tables, groups: Sequence[Sequence[Array]]) -> Co
 
 
 def _make_of_rows(
-    p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None
+    p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None, draws: int = 1
 ) -> Made:
-    return _make(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups], digest)
+    return _make(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups], digest, draws)
 
 
 @stage
@@ -109,7 +111,7 @@ def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
 def commit_trace(p: Program, t: Tables, rows: Sequence[Array], digest: Array | None = None) -> Made:
     """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
     groups = commit.pieces_by_size(rows, p.shape.columns[TRACE], p.groups[TRACE])
-    return _make_of_rows(p, t, groups, digest)
+    return _make_of_rows(p, t, groups, digest, p.trace_draws)
 
 
 @stage
@@ -156,10 +158,9 @@ def commit_interaction(
 
 
 @stage
-def relation_elements(p: Program, drawn: Sequence[Array]) -> tuple[Array, ...]:
-    """Per relation ``[z, 1, alpha, ..]``, uint32 ``[1 + arity, 4]``, of its draws ``[2, 4]``."""
+def relation_elements(p: Program, pairs: Array) -> tuple[Array, ...]:
+    """Per relation ``[z, 1, alpha, ..]``, uint32 ``[1 + arity, 4]``, of draws ``[n, 2, 4]``."""
     arities = [relation.arity for relation in p.air.relations]
-    pairs = jnp.stack(drawn)
     # Under XLA and for all relations at once, as in ``commit_composition``.
     powers = jax.vmap(partial(powers_traced, count=max(arities)))(pairs[:, 1])
     return tuple(

@@ -16,7 +16,9 @@ from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.fields.qm31 import QM31  # noqa: E402
 from jaxstark.grind import masks_of  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
+from jaxstark.pallas.blake2s import top  # noqa: E402
 from jaxstark.pallas.channel import api  # noqa: E402
+from jaxstark.pallas.channel import mosaic_gpu as channel_kernels  # noqa: E402
 from jaxstark.pallas.fri import api as fri_kernels  # noqa: E402
 from jaxstark.pallas.grind import api as grind_kernels  # noqa: E402
 from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
@@ -46,9 +48,12 @@ def test_t31_every_step_is_that_of_the_host():
         transcript, out = Transcript.of(start, hashes), []
         rng = np.random.default_rng(5)
         for count in (8, 4, 136, 2000):
-            drawn, transcript = transcript.mix_and_draw(rng.integers(0, P, count, np.uint32))
-            more, transcript = transcript.draw_felts(3)
-            out += [drawn, more, transcript.digest, transcript.n_draws]
+            for draws in (7, 1):
+                drawn, transcript = transcript.mix_and_draw(
+                    rng.integers(0, P, count, np.uint32), draws=draws
+                )
+                more, transcript = transcript.draw_felts(3)
+                out += [drawn, more, transcript.digest, transcript.n_draws]
         prefix, transcript = transcript.mix_for_work(drawn.reshape(-1), bits=26)
         out.append(prefix)
         nonce = np.array([5, 1], np.uint32)
@@ -67,13 +72,59 @@ def test_t31_every_step_is_that_of_the_host():
 def test_t32_a_commitment_draws_what_the_channel_draws(log_size, packing):
     values, digest = canonical(RNG, 4, 1 << log_size), random(8)
     made = blake2s.commit_values_and_draw(jnp.asarray(values), jnp.asarray(digest), packing)
-    tree = merkle.commit_values(values, packing)
+    assert_committed(made, merkle.commit_values(values, packing), digest, 1)
+
+
+@pytest.mark.parametrize("draws", [1, 2, 7])
+@pytest.mark.parametrize("log_size", [0, 1, 9, 10, 13, 16])
+def test_t32_a_commitment_to_columns_draws_as_often_as_asked(log_size, draws):
+    columns, digest = canonical(RNG, 3, 1 << log_size), random(8)
+    made = blake2s.commit_and_draw([jnp.asarray(columns)], jnp.asarray(digest), draws=draws)
+    assert_committed(made, merkle.commit([columns]), digest, draws)
+
+
+def test_t32_a_batch_of_commitments_draws_what_each_draws():
+    columns, digests = canonical(RNG, 5, 3, 1 << 10), random(40).reshape(5, 8)
+    run = jax.vmap(lambda c, d: blake2s.commit_and_draw([c], d, draws=7))
+    made = run(jnp.asarray(columns), jnp.asarray(digests))
+    for i in range(5):
+        one = jax.tree.map(lambda x, i=i: x[i], made)
+        assert_committed(one, merkle.commit([columns[i]]), digests[i], 7)
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_t32_draws_after_a_tree_or_a_mix_are_repeated(draws, monkeypatch):
+    """With the bound of the protocol this never happens: a bound that refuses most draws."""
+    bound, layer, repeats = 7 << 29, random(16).reshape(8, 2), 0
+    monkeypatch.setattr(channel_kernels, "REJECTED_FROM", bound)
+    climb = jax.jit(lambda x, d: top.climb_from(x, d, draws=draws))
+    mix = jax.jit(lambda x, d: channel_kernels.mix_and_draw(d, [x], draws))
+    for digest in random(64).reshape(8, 8):
+        made = climb(jnp.asarray(layer), jnp.asarray(digest))
+        root = np.asarray(made.layers[-1])[:, 0]
+        mixed = mix(jnp.asarray(root), jnp.asarray(digest))
+        channel = Blake2sChannel(digest.tobytes()).mix_root(root.tobytes())
+        after, want = channel, []
+        while len(want) < draws:
+            words, after = after.draw_u32s()
+            if max(words) < bound:
+                want.append([w % P for w in words])
+            else:
+                repeats += 1
+        for got in ((made.digest, made.drawn, made.n_draws), mixed):
+            assert np.asarray(got[0]).tobytes() == channel.digest
+            assert np.asarray(got[1]).reshape(draws, 8).tolist() == want
+            assert np.asarray(got[2]).tolist() == [after.n_draws]
+    assert repeats > 4 * draws
+
+
+def assert_committed(made, tree: merkle.MerkleTree, digest: np.ndarray, draws: int) -> None:
     for got, want in zip(made.levels, tree.levels, strict=True):
         assert_equal(got, want)
     channel = Blake2sChannel(digest.tobytes()).mix_root(merkle.root_bytes(tree))
-    drawn, after = channel.draw_felts(2)
+    drawn, after = channel.draw_felts(2 * draws)
     assert np.asarray(made.step.digest).tobytes() == channel.digest
-    assert np.asarray(made.step.drawn).tolist() == [*drawn[0], *drawn[1]]
+    assert np.asarray(made.step.drawn).tolist() == [word for felt in drawn for word in felt]
     assert np.asarray(made.step.n_draws).tolist() == [after.n_draws]
 
 

@@ -95,6 +95,10 @@ KERNELS = {
     "levels": (blake2s.levels, (shape(8, 2 << L),)),
     "levels 2^10": (blake2s.levels, (shape(8, 1 << 10),)),
     "commit 2^10": (lambda x: blake2s.commit([x]), (shape(C, 1 << 10),)),
+    "commit 2^10, draws": (
+        lambda x, d: blake2s.commit_and_draw([x], d, draws=7),
+        (shape(C, 1 << 10), shape(8)),
+    ),
     "value_leaves": (lambda x: blake2s.value_leaves(x, 2), (LAYER,)),
     "commit_values 2^13": (lambda x: blake2s.commit_values(x, 2), (shape(4, 1 << 13),)),
     "hash_words": (channel.hash_words, (shape(144),)),

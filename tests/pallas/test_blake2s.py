@@ -157,44 +157,76 @@ def test_leaves_apart_from_their_tree_are_the_same(columns):
     assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
 
 
-@pytest.mark.parametrize(("nodes", "draw"), [(2, True), (8, True), (512, True), (4, False)])
-def test_the_top_of_a_tree_takes_the_step_of_the_channel(nodes, draw):
+@pytest.mark.parametrize(("nodes", "draws"), [(2, 1), (8, 2), (2, 7), (512, 7), (512, 1), (4, 0)])
+def test_the_top_of_a_tree_takes_the_step_of_the_channel(nodes, draws):
     layer, digest = words(8, nodes, 9), words(8, 1, 10)[:, 0]
-    run = jax.jit(lambda x, d: top.climb_from(x, d if draw else None, interpret=True))
+    if draws:
+        run = jax.jit(lambda x, d: top.climb_from(x, d, draws=draws, interpret=True))
+    else:
+        run = jax.jit(lambda x, d: top.climb_from(x, interpret=True))
     got = run(layer, digest)
     assert len(got.layers) == nodes.bit_length() - 1
     for found in got.layers:
         layer = parents(layer)
         assert np.array_equal(np.asarray(found), layer)
-    if not draw:
+    if not draws:
         assert got.digest is None
         return
-    channel = Blake2sChannel(digest.tobytes()).mix_root(layer[:, 0].tobytes())
-    want, after = channel.draw_felts(2)
+    assert_step(got, digest, layer[:, 0], draws)
+
+
+def assert_step(got, digest: np.ndarray, root: np.ndarray, draws: int) -> None:
+    """What follows the mix of a root is what the channel of the host draws."""
+    channel = Blake2sChannel(digest.tobytes()).mix_root(root.tobytes())
+    want, after = channel.draw_felts(2 * draws)
     assert np.asarray(got.digest).tobytes() == channel.digest
-    assert np.asarray(got.drawn).tolist() == [*want[0], *want[1]]
+    assert np.asarray(got.drawn).tolist() == [word for felt in want for word in felt]
     assert got.n_draws.shape == (1,) and int(got.n_draws[0]) == after.n_draws
 
 
-def test_a_draw_after_a_tree_is_repeated(monkeypatch):
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_draw_after_a_tree_is_repeated(monkeypatch, draws):
     """With the bound of the protocol this never happens: a bound that refuses most draws."""
     bound = 7 << 29
     monkeypatch.setattr(channel_kernels, "REJECTED_FROM", bound)
-    run = jax.jit(lambda x, d: top.climb_from(x, d, interpret=True))
-    layer, repeats = words(8, 2, 11), 0
+    run = jax.jit(lambda x, d: top.climb_from(x, d, draws=draws, interpret=True))
+    layer, repeats = words(8, 2, 11), np.zeros(draws, int)
     for seed in range(3):
         digest = words(8, 1, seed)[:, 0]
         got = run(layer, digest)
         assert np.array_equal(np.asarray(got.layers[0]), parents(layer))
         channel = Blake2sChannel(digest.tobytes()).mix_root(parents(layer)[:, 0].tobytes())
         assert np.asarray(got.digest).tobytes() == channel.digest
-        want, channel = channel.draw_u32s()
-        while max(want) >= bound:
-            repeats += 1
+        for i, row in enumerate(np.asarray(got.drawn).reshape(draws, 8)):
             want, channel = channel.draw_u32s()
-        assert np.asarray(got.drawn).tolist() == [w % (2**31 - 1) for w in want]
+            while max(want) >= bound:
+                repeats[i] += 1
+                want, channel = channel.draw_u32s()
+            assert row.tolist() == [w % (2**31 - 1) for w in want]
         assert int(got.n_draws[0]) == channel.n_draws
-    assert repeats > 1
+    assert repeats.min() > 0
+
+
+@pytest.mark.parametrize(("log", "draws"), [(0, 3), (1, 3), (9, 7)])
+def test_columns_with_a_step_of_the_channel(log, draws):
+    """A root that is a leaf or hashed with the leaves, and one above them."""
+    columns, digest = words(3, 1 << log, 14) >> np.uint32(1), words(8, 1, 15)[:, 0]
+    levels, step = api.commit_and_draw([columns], digest, draws=draws, interpret=True)
+    want = merkle.commit([columns])
+    assert all(np.array_equal(a, b) for a, b in zip(levels, want.levels, strict=True))
+    assert_step(step, digest, np.asarray(levels[0])[:, 0], draws)
+
+
+def test_a_batch_of_tops_takes_the_steps_of_each():
+    layers = np.stack([words(8, 4, 20 + i) for i in range(2)])
+    digests = words(2, 8, 22)
+    run = jax.jit(jax.vmap(lambda x, d: top.climb_from(x, d, draws=3, interpret=True)))
+    got = run(layers, digests)
+    for i in range(2):
+        root = parents(parents(layers[i]))
+        one = jax.tree.map(lambda x, i=i: x[i], got)
+        assert np.array_equal(np.asarray(one.layers[-1]), root)
+        assert_step(one, digests[i], root[:, 0], 3)
 
 
 @pytest.mark.parametrize(("size", "pack_log"), [(1 << 4, 2), (8, 1), (2, 0), (1, 0)])
@@ -204,10 +236,7 @@ def test_values_with_a_step_of_the_channel(size, pack_log):
     levels, step = api.commit_values_and_draw(layer, digest, pack_log, interpret=True)
     want = merkle.commit_values(layer, pack_log)
     assert all(np.array_equal(a, b) for a, b in zip(levels, want.levels, strict=True))
-    channel = Blake2sChannel(digest.tobytes()).mix_root(merkle.root_bytes(want))
-    elements, _ = channel.draw_felts(2)
-    assert np.asarray(step.digest).tobytes() == channel.digest
-    assert np.asarray(step.drawn).tolist() == [*elements[0], *elements[1]]
+    assert_step(step, digest, np.asarray(levels[0])[:, 0], 1)
 
 
 # Lowering for CUDA, which refuses forms that the interpreter takes.
@@ -261,11 +290,12 @@ def test_a_tree_of_few_leaves_lowers_for_cuda_in_one_launch():
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
+@pytest.mark.parametrize("draws", [1, 7])
 @pytest.mark.parametrize("log_leaves", [1, 9, 12, 21])
-def test_the_step_of_the_channel_costs_no_launch(log_leaves):
+def test_the_step_of_the_channel_costs_no_launch(log_leaves, draws):
     columns = shape(26, 1 << log_leaves)
     tree = lower(lambda x: api.commit([x]), columns)
-    both = lower(lambda x, d: api.commit_and_draw([x], d), columns, shape(8))
+    both = lower(lambda x, d: api.commit_and_draw([x], d, draws=draws), columns, shape(8))
     count = [t.count("stablehlo.custom_call @mosaic_gpu") for t in (tree, both)]
     assert count[0] <= 3
     assert count[1] - count[0] == (1 if log_leaves == 1 else 0)  # a root with its leaves
@@ -300,6 +330,8 @@ def test_wrong_sizes_are_refused():
         api.commit([words(3, 96)])
     with pytest.raises(ValueError, match="lanes: expected a multiple of 128, got 64"):
         api.absorb((words(16, 64),))
+    with pytest.raises(ValueError, match="draws: expected at least 1, got 0"):
+        api.commit_and_draw([words(3, 128)], words(8, 1)[:, 0], draws=0)
 
 
 @pytest.mark.parametrize(

@@ -71,23 +71,45 @@ def test_draws_of_a_batch_are_those_of_each():
         assert int(after[i]) == channel.n_draws
 
 
+# With the bound of the protocol this never happens: a bound that refuses most draws.
+BOUND = 7 << 29
+
+
+def assert_drawn(words, after, channel: Blake2sChannel) -> int:
+    """Draws of ``channel`` within ``BOUND``; returns how many others there are between them."""
+    repeats = 0
+    for row in np.asarray(words).reshape(-1, 8):
+        want, channel = channel.draw_u32s()
+        while max(want) >= BOUND:
+            repeats += 1
+            want, channel = channel.draw_u32s()
+        assert row.tolist() == [w % P for w in want]
+    assert int(after[0]) == channel.n_draws
+    return repeats
+
+
 def test_draws_with_too_large_words_are_repeated(monkeypatch):
-    """With the bound of the protocol this never happens: a bound that refuses most draws."""
-    bound = 7 << 29
-    monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", bound)
+    monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", BOUND)
     digest = random(8, 5)
     run = jax.jit(lambda d, n: mosaic_gpu.draw(d, n, 3, interpret=True))
     repeats = 0
     for start in range(4):
         words, after = run(digest, np.array([start], np.uint32))
-        channel = host(digest, start)
-        for row in np.asarray(words).reshape(3, 8):
-            want, channel = channel.draw_u32s()
-            while max(want) >= bound:
-                repeats += 1
-                want, channel = channel.draw_u32s()
-            assert row.tolist() == [w % P for w in want]
-        assert int(after[0]) == channel.n_draws
+        repeats += assert_drawn(words, after, host(digest, start))
+    assert repeats > 4
+
+
+def test_draws_after_a_mix_are_repeated(monkeypatch):
+    monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", BOUND)
+    root = random(8, 9)
+    run = jax.jit(lambda d, w: mosaic_gpu.mix_and_draw(d, [w], 3, interpret=True))
+    repeats = 0
+    for seed in range(3):
+        digest = random(8, seed)
+        channel = host(digest).mix_root(root.tobytes())
+        mixed, words, after = run(digest, root)
+        assert np.asarray(mixed).tolist() == words_of(channel.digest)
+        repeats += assert_drawn(words, after, channel)
     assert repeats > 4
 
 
@@ -101,15 +123,16 @@ def test_draws_at_once_are_successive_draws():
         assert row == want
 
 
-def test_mix_and_draw_is_the_channel_of_the_host():
+@pytest.mark.parametrize("count", [1, 7])
+def test_mix_and_draw_is_the_channel_of_the_host(count):
     digest, root = random(8, 3), random(8, 4)
     channel = host(digest).mix_root(root.tobytes())
-    want, after = channel.draw_felts(2)
-    got = api.mix_and_draw(digest, root, interpret=True)
+    want, after = channel.draw_felts(2 * count)
+    got = api.mix_and_draw(digest, root, count, interpret=True)
     mixed, drawn, counter = map(np.asarray, got)
     assert mixed.tolist() == words_of(channel.digest)
-    assert drawn.tolist() == [*want[0], *want[1]]
-    assert counter.shape == () and int(counter) == after.n_draws == 1
+    assert drawn.tolist() == [word for felt in want for word in felt]
+    assert counter.shape == () and int(counter) == after.n_draws == count
 
 
 @pytest.mark.parametrize("count", [4, 12])
@@ -133,6 +156,7 @@ def test_every_step_is_one_launch():
         lower(lambda d, w: api.mix_and_draw_blocks(d, w, 1000), digest, shape(2)),
         lower(lambda d, w: api.mix_and_prefix(d, w, 26), digest, shape(4)),
         lower(lambda d, *w: api.mix_and_draw(d, w), digest, shape(500), shape(3)),
+        lower(lambda d, w: api.mix_and_draw(d, w, 7), digest, shape(8)),
     ]
     assert [text.count("stablehlo.custom_call @mosaic_gpu") for text in forms] == [1] * len(forms)
 
@@ -182,6 +206,7 @@ def test_a_message_too_long_for_shared_memory(draws, monkeypatch):
         (lambda: api.mix_and_draw_blocks(random(8), random(2), 0), "count: expected at least 1"),
         (lambda: api.mix_and_draw_blocks(random(8), random(9), 1), "words: expected at most 8"),
         (lambda: api.mix_and_draw(random(9), random(9)), "digest: expected uint32"),
+        (lambda: api.mix_and_draw(random(8), random(8), 0), "count: expected at least 1"),
     ],
 )
 def test_misuse_is_refused(call, message):

@@ -138,9 +138,10 @@ def test_t31_relations_are_drawn_after_each_other(where):
 
 
 @pytest.mark.slow
-def test_t31_a_trace_may_be_committed_to_by_a_program_of_its_own(monkeypatch):
+@pytest.mark.parametrize("trace_of", [squares, readers])
+def test_t31_a_trace_may_be_committed_to_by_a_program_of_its_own(trace_of, monkeypatch):
     """Before the host hashes the statement, which the second program asks for."""
-    trace, order = squares(), []
+    trace, order = trace_of(), []
     key = trace.air.setup(trace.log_sizes, PARAMS)
     shape = trace.air.shape(trace.log_sizes, trace.public_values)
     p = Program(trace.air.structure, shape, PARAMS, interpret=True)

@@ -189,10 +189,10 @@ def value_leaves(
 
 
 class Step(NamedTuple):
-    """The step of the channel after a commitment: a mix of the root, then a draw.
+    """The step of the channel after a commitment: a mix of the root, then draws.
 
-    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8]``, canonical elements; ``n_draws``
-    ``[1]``.
+    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8 draws]``, canonical elements;
+    ``n_draws`` ``[1]``, the counter.
     """
 
     digest: Array
@@ -229,25 +229,25 @@ def levels(
 def _inner_levels(digests: Array, config: TreeConfig, interpret: bool) -> tuple[Array, ...]:
     """The layers above the leaves, root first."""
     plans = config.launches(digests.shape[1].bit_length() - 1)
-    layers, _ = _upper_levels([digests], plans, None, interpret)
+    layers, _ = _upper_levels([digests], plans, None, 1, interpret)
     return tuple(layers[:0:-1])
 
 
 def _upper_levels(
-    layers: list[Array], plans: Sequence[Launch], digest: Array | None, interpret: bool
+    layers: list[Array], plans: Sequence[Launch], digest: Array | None, draws: int, interpret: bool
 ) -> tuple[list[Array], Step | None]:
     """Append the layers of some launches, the lowest one first, and those up to the root."""
     for plan in plans:
         nodes = layers[-1].shape[1]
         layers += mosaic_gpu.tree_levels(layers[-1], plan, nodes=nodes, interpret=interpret)
     if layers[-1].shape[1] > 1:
-        layers_, *step = top.climb_from(layers[-1], digest, interpret=interpret)
+        layers_, *step = top.climb_from(layers[-1], digest, draws=draws, interpret=interpret)
         layers += layers_
         return layers, None if digest is None else Step(*step)
     if digest is None:
         return layers, None
     root = layers[-1].reshape(DIGEST_WORDS)
-    return layers, Step(*channel.mix_and_draw(digest, [root], interpret=interpret))
+    return layers, Step(*channel.mix_and_draw(digest, [root], draws, interpret=interpret))
 
 
 def commit(
@@ -270,24 +270,34 @@ def commit_and_draw(
     groups: Sequence[Array],
     digest: Array | None,
     *,
+    draws: int = 1,
     config: TreeConfig = TreeConfig(),  # noqa: B008
     leaf_config: LeafConfig = LeafConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Commitment:
-    """``commit``, then a mix of the root into a channel and a draw, in the last launch.
+    """``commit``, then a mix of the root into a channel and some draws, in the last launch.
 
     ``digest``: the state of the channel, uint32 ``[8]``; None for the tree alone.
+    ``draws``: how many, at least 1; raises ``ValueError`` for others.
     """
+    if draws < 1:
+        raise ValueError(f"draws: expected at least 1, got {draws}")
     size = 1 << _check_groups(groups)[-1]
     if digest is not None:
         _check("digest", digest[:, None], 1, DIGEST_WORDS)
     last = _absorb_all_but_last(groups, leaf_config, interpret)
     return _commit_columns(
-        last.arrays, digest=digest, **last.options, size=size, config=config, interpret=interpret
+        last.arrays,
+        digest=digest,
+        **last.options,
+        size=size,
+        draws=draws,
+        config=config,
+        interpret=interpret,
     )
 
 
-@partial(jax.jit, static_argnames=("words", "offset", "size", "config", "interpret"))
+@partial(jax.jit, static_argnames=("words", "offset", "size", "draws", "config", "interpret"))
 def _commit_columns(
     arrays: tuple[Array, ...],
     state: Array | None = None,
@@ -296,13 +306,14 @@ def _commit_columns(
     words: tuple[Words, ...] | None = None,
     offset: int = 0,
     size: int,
+    draws: int,
     config: TreeConfig,
     interpret: bool,
 ) -> Commitment:
     if words is None:
         words = tuple(Words(i, 0, a.shape[0]) for i, a in enumerate(arrays))
     hashed = message.columns(arrays, words, state, offset, True, interpret)
-    return _commit_message(hashed, size, digest, config, interpret)
+    return _commit_message(hashed, size, digest, draws, config, interpret)
 
 
 def commit_values(
@@ -339,11 +350,16 @@ def commit_values_and_draw(
         nodes = words.reshape(2, DIGEST_WORDS, size).transpose(1, 2, 0).reshape(DIGEST_WORDS, -1)
         above, *step = top.climb_from(nodes, digest, first_bytes=4 * len(leaf), interpret=interpret)
         return Commitment(above[::-1], None if digest is None else Step(*step))
-    return _commit_message(message.values(values, pack_log), size, digest, config, interpret)
+    return _commit_message(message.values(values, pack_log), size, digest, 1, config, interpret)
 
 
 def _commit_message(
-    hashed: Message, size: int, digest: Array | None, config: TreeConfig, interpret: bool
+    hashed: Message,
+    size: int,
+    digest: Array | None,
+    draws: int,
+    config: TreeConfig,
+    interpret: bool,
 ) -> Commitment:
     log = size.bit_length() - 1
     if hashed.blocks > 1 and log >= config.apart_log:
@@ -352,7 +368,7 @@ def _commit_message(
     else:
         first, *plans = config.launches(log, leaves=True)
         layers = [*mosaic_gpu.leaves_and_levels(hashed, first, nodes=size, interpret=interpret)]
-    layers, step = _upper_levels(layers, plans, digest, interpret)
+    layers, step = _upper_levels(layers, plans, digest, draws, interpret)
     return Commitment(tuple(layers[::-1]), step)
 
 

@@ -30,7 +30,7 @@ Ref = Any
 _PAIRS = LANES // 2
 _SKEW = 16  # half of the banks
 
-# What comes next: a level of the tree, a mix of its root, a draw.
+# What comes next: a level of the tree, a mix of its root, a draw. Later draws have larger numbers.
 _LEVEL, _MIX, _DRAW = (np.int32(i) for i in range(3))
 
 
@@ -41,7 +41,7 @@ class Memory(NamedTuple):
       nodes: ``[16, pairs]``, a pair of nodes in every column, with word k of the left one in row
         ``2 k``, of the right one in row ``2 k + 1``, as in ``rounds.PAIRED``.
       digest: ``[8]``, that of the channel.
-      drawn: ``[8]``, elements of the last draw.
+      drawn: ``[8 draws]``, their elements; not read by ``climb``, and may be in global memory.
       rounds: of ``rounds.PAIRED``, an input of the kernel.
     """
 
@@ -57,7 +57,7 @@ def node_pairs(count: int) -> Any:
 
 
 def scratch(pairs: int) -> tuple[Any, ...]:
-    """``nodes``, ``digest`` and ``drawn`` of ``Memory``."""
+    """``nodes``, ``digest`` and ``drawn`` of ``Memory``, for one draw."""
     return (
         node_pairs(pairs),
         launch.shared((DIGEST_WORDS,)),
@@ -80,12 +80,13 @@ def climb(
     source: Any = 0,
     target: Any = 0,
     channel: bool,
+    draws: int = 1,
     first_bytes: int = BLOCK_BYTES,
     interpret: bool,
 ) -> tuple[Array, Array]:
     """Hash pairs of nodes up to the root; then mix it, and draw.
 
-    Every level is stored after the one below it, as are the digest and the words of the draw: 128
+    Every level is stored after the one below it, as are the digest and the words of draws: 128
     nodes at least, of which those beyond the level are overwritten by what follows.
 
     Args:
@@ -96,21 +97,23 @@ def climb(
       offset: where the first level goes in ``out``.
       source: as above.
       target: as above.
-      channel: whether a mix and a draw follow; else the loop ends at the root.
+      channel: whether a mix and draws follow; else the loop ends at the root.
+      draws: how many, those that are rejected not counted.
       first_bytes: length of the messages of the first level, whose other words are 0.
       interpret: whether the kernel runs on a CPU.
 
-    Returns the offset behind the last hash, and the number of draws. All threads may read
+    Returns the offset behind the last hash, and the counter of draws. All threads may read
     ``memory.digest`` and ``memory.drawn`` after the next ``sync``.
     """
-    end = _DRAW if channel else _LEVEL
+    end = _MIX + np.int32(draws) if channel else _LEVEL
 
     def going(state: tuple[Array, ...]) -> Array:
         return state[0] <= end
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
         phase, pairs, at, column, n_draws = state
-        bytes_ = lax.select(phase == _DRAW, np.uint32(DRAW_BYTES), np.uint32(BLOCK_BYTES))
+        is_draw = phase >= _DRAW
+        bytes_ = lax.select(is_draw, np.uint32(DRAW_BYTES), np.uint32(BLOCK_BYTES))
         if first_bytes != BLOCK_BYTES:
             bytes_ = lax.select(at == jnp.int32(offset), np.uint32(first_bytes), bytes_)
 
@@ -140,21 +143,21 @@ def climb(
         after = at + pairs
         if channel:
             words = tuple(memory.nodes[2 * k, target] for k in range(DIGEST_WORDS))
-            again = (phase == _DRAW) & rejected(words)
+            again = is_draw & rejected(words)
             following = lax.select(again, phase, following)
             after = lax.select(again, at, after)
 
             @pl.when(single)
             def _() -> None:
                 launch.sync(interpret)  # All have read before any writes.
-                _prepare(memory, target, phase, words, n_draws)
+                _prepare(memory, target, phase, words, n_draws, draws)
 
         return (
             following,
             lax.max(np.int32(1), lax.shift_right_logical(pairs, np.int32(1))),
             after,
             jnp.int32(target),
-            n_draws + (phase == _DRAW).astype(np.uint32),
+            n_draws + is_draw.astype(np.uint32),
         )
 
     start = (jnp.int32(0), jnp.int32(pairs), jnp.int32(offset), jnp.int32(source), jnp.uint32(0))
@@ -162,17 +165,26 @@ def climb(
     return at, n_draws
 
 
-def _prepare(memory: Memory, column: Any, phase: Array, words: Any, n_draws: Array) -> None:
-    """The next pair: digest and root for a mix, digest and counter for a draw."""
+def _prepare(
+    memory: Memory, column: Any, phase: Array, words: Any, n_draws: Array, draws: int
+) -> None:
+    """The next pair: digest and root for a mix, digest and counter for a draw.
+
+    What was hashed is also stored as the elements of a draw; what was none, or was rejected, is
+    written over.
+    """
     mixed = phase == _MIX
     root = phase == _LEVEL
+    place: Any = 0
+    if draws > 1:
+        place = lax.max(phase - _DRAW, np.int32(0)) * np.int32(DIGEST_WORDS)
     for k, word in enumerate(words):
         left = lax.select(mixed, word, memory.digest[k])
         counter = np.uint32(0)
         if k == 0:
             counter = lax.select(mixed, counter, n_draws + np.uint32(1))
         memory.digest[k] = left
-        memory.drawn[k] = m31.canonical(word)
+        memory.drawn[place + k] = m31.canonical(word)
         memory.nodes[2 * k, column] = left
         memory.nodes[2 * k + 1, column] = lax.select(root, word, counter)
 
@@ -183,7 +195,7 @@ class Climbed(NamedTuple):
     Attributes:
       layers: the layers above the given one, lowest first, uint32 ``[8, n]``.
       digest: uint32 ``[8]`` after the mix of the root; None without a channel, as the others.
-      drawn: uint32 ``[8]``, canonical.
+      drawn: uint32 ``[8 draws]``, canonical.
       n_draws: uint32 ``[1]``.
     """
 
@@ -215,26 +227,30 @@ def climb_from(
     children: Array,
     digest: Array | None = None,
     *,
+    draws: int = 1,
     first_bytes: int = BLOCK_BYTES,
     interpret: bool = False,
 ) -> Climbed:
     """All layers above ``children``, uint32 ``[8, n]``, and with a digest the step of the channel.
 
-    n is a power of two, at least 2. ``first_bytes`` as in ``climb``.
+    n is a power of two, at least 2. ``draws`` and ``first_bytes`` as in ``climb``.
     """
     count = children.shape[1]
     if count < LANES:
         children = jnp.pad(children, ((0, 0), (0, LANES - count)))
     channel = digest is not None
     inputs = [rounds.PAIRED, children, *([digest] if channel else [])]
-    out = [jax.ShapeDtypeStruct((DIGEST_WORDS, count + _SPARE), np.uint32)]
+    # Behind the root: 128 nodes are stored at a time, also those of a mix and of draws.
+    out = [jax.ShapeDtypeStruct((DIGEST_WORDS, count + LANES + 1 + draws), np.uint32)]
     if channel:
-        out += [jax.ShapeDtypeStruct((n,), np.uint32) for n in (DIGEST_WORDS, DIGEST_WORDS, 1)]
+        sizes = DIGEST_WORDS, DIGEST_WORDS * draws, 1
+        out += [jax.ShapeDtypeStruct((n,), np.uint32) for n in sizes]
 
     def body(point: Any, places: Ref, source: Ref, *refs: Ref) -> None:
         del point
-        memory = Memory(refs[-3], refs[-2], refs[-1], Rounds.of(places, rounds.PAIRED))
-        outs = refs[1 if channel else 0 : -3]
+        outs = refs[1 if channel else 0 : -2]
+        drawn = outs[2] if channel else None
+        memory = Memory(refs[-2], refs[-1], drawn, Rounds.of(places, rounds.PAIRED))
         fill(source, memory.nodes, count)
         if channel:
             put(memory.digest, get(refs[0]))
@@ -244,29 +260,25 @@ def climb_from(
             jnp.int32(count // 2),
             jnp.int32(0),
             channel=channel,
+            draws=draws,
             first_bytes=first_bytes,
             interpret=interpret,
         )
         if channel:
             launch.sync(interpret)
             put(outs[1], get(memory.digest))
-            put(outs[2], get(memory.drawn))
             outs[3][0] = n_draws
 
     run = launch.launch(
         body,
         out,
         grid=(1,),
-        scratch=scratch(max(LANES, count // 2)),
+        scratch=(node_pairs(max(LANES, count // 2)), launch.shared((DIGEST_WORDS,))),
         barriers=False,
         interpret=interpret,
     )
     nodes, *step = run(*inputs)
     return Climbed(tuple(split_levels(nodes, count // 2)), *step)
-
-
-# Room behind the root: 128 nodes are stored at a time, also those of a mix and a draw.
-_SPARE = LANES + 2
 
 
 def split_levels(nodes: Array, count: int, start: int = 0) -> list[Array]:

@@ -67,23 +67,27 @@ def draw(
     return words.reshape(count, DIGEST_WORDS), after.reshape(jnp.shape(n_draws))
 
 
-@partial(jax.jit, static_argnames="interpret")
+@partial(jax.jit, static_argnames=("count", "interpret"))
 def mix_and_draw(
-    digest: Array, words: Array | Sequence[Array], *, interpret: bool = False
+    digest: Array, words: Array | Sequence[Array], count: int = 1, *, interpret: bool = False
 ) -> tuple[Array, Array, Array]:
     """Mix some words, then draw base elements, in one launch.
 
     Args:
       digest: uint32 ``[8]``.
       words: as for ``hash_words``, whole words.
+      count: how many draws, at least 1.
       interpret: run on a CPU.
 
-    Returns the digest after the mix, the elements of one draw, uint32 ``[8]``, and the counter
-    after it, uint32 ``[]``.
+    Returns the digest after the mix, the elements of the draws, uint32 ``[8 count]``, and the
+    counter after them, uint32 ``[]``. Raises ``ValueError`` for another shape, type or count.
     """
+    _check_count(count)
     arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
     _check_message(arrays)
-    mixed, drawn, after = mosaic_gpu.mix_and_draw(_digest(digest), arrays, interpret=interpret)
+    mixed, drawn, after = mosaic_gpu.mix_and_draw(
+        _digest(digest), arrays, count, interpret=interpret
+    )
     return mixed, drawn, after.reshape(())
 
 

@@ -64,10 +64,12 @@ def draw(digest: Array, n_draws: Array, count: int, *, interpret: bool = False) 
     return _step([digest], 0, _After(DRAW_BYTES, draws=count), n_draws, interpret)
 
 
-def mix_and_draw(digest: Array, arrays: Sequence[Array], *, interpret: bool = False) -> list[Array]:
-    """``[digest, words, counter]`` of a mix and the first draw; see ``api.mix_and_draw``."""
+def mix_and_draw(
+    digest: Array, arrays: Sequence[Array], count: int = 1, *, interpret: bool = False
+) -> list[Array]:
+    """``[digest, words, counter]`` of a mix and the first draws; see ``api.mix_and_draw``."""
     parts = (digest, *arrays)
-    after = _After(DRAW_BYTES, draws=1)
+    after = _After(DRAW_BYTES, draws=count)
     return _step(parts, _bytes(parts), after, jnp.zeros(1, np.uint32), interpret)
 
 

@@ -27,7 +27,7 @@ class Hashes(Protocol):
 
     @property
     def in_kernels(self) -> bool:
-        """Whether kernels that commit may absorb the root and draw, too."""
+        """Whether kernels that do other work may absorb and draw, too."""
         ...
 
     def hash_words(self, parts: Sequence[Array]) -> Array:
@@ -145,8 +145,11 @@ class Transcript:
 
     def mix_and_draw(self, *words: Array, draws: int = 1) -> tuple[Array, Self]:
         """Absorb words, such as those of a root, then draw: uint32 ``[2 draws, 4]``."""
-        digest, drawn, n_draws = self.hashes.mix_and_draw(self.digest, words, draws)
-        return self._drawn(digest, drawn, n_draws)
+        return self._stepped(self.hashes.mix_and_draw(self.digest, words, draws))
+
+    def _stepped(self, step: Sequence[Array]) -> tuple[Array, Self]:
+        digest, drawn, n_draws = step
+        return drawn.reshape(-1, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
 
     def commit_and_draw(
         self, commit: Callable[[Array | None], Any], draws: int = 1
@@ -160,10 +163,20 @@ class Transcript:
         made, root, step = commit(self.digest if self.hashes.in_kernels else None)
         if step is None:
             return made, *self.mix_and_draw(root, draws=draws)
-        return made, *self._drawn(*step)
+        return made, *self._stepped(step)
 
-    def _drawn(self, digest: Array, drawn: Array, n_draws: Array) -> tuple[Array, Self]:
-        return drawn.reshape(-1, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
+    def mix_and_draw_beside(
+        self, work: Callable[[Sequence[Array] | None], Any], *words: Array
+    ) -> tuple[Any, Array, Self]:
+        """``mix_and_draw`` and some work, neither of which needs what the other makes.
+
+        ``work`` takes the digest and the words, or None from hashes that are not in kernels, and
+        returns its result and, with a digest, the step.
+        """
+        made, step = work((self.digest, *words) if self.hashes.in_kernels else None)
+        if step is None:
+            return made, *self.mix_and_draw(*words)
+        return made, *self._stepped(step)
 
     def draw_felts(self, count: int) -> tuple[Array, Self]:
         """Draw ``count`` times more, at least once: uint32 ``[count, 2, 4]``."""

@@ -68,6 +68,24 @@ def test_every_step_is_that_of_the_channel(hashes):
     assert np.asarray(got[5]).tolist() == want[5]
 
 
+@pytest.mark.parametrize(
+    "hashes", [HostHashes(), DeviceHashes(interpret=True)], ids=["host", "kernels"]
+)
+def test_a_step_beside_other_work_is_that_of_the_channel(hashes):
+    """In kernels the work makes the step."""
+    given = []
+
+    def work(mixed):
+        given.append(mixed)
+        return "made", None if mixed is None else hashes.mix_and_draw(mixed[0], mixed[1:])
+
+    start = Transcript.of(START, hashes)
+    made, *got = start.mix_and_draw_beside(work, ROOT, FELTS[0])
+    want = start.mix_and_draw(ROOT, FELTS[0])
+    assert made == "made" and all(map(np.array_equal, *map(jax.tree.leaves, (got, want))))
+    assert [mixed is None for mixed in given] == [not hashes.in_kernels]
+
+
 def test_a_transcript_is_a_pytree_that_keeps_its_hasher():
     transcript = Transcript.of(START, HostHashes())
     leaves, tree = jax.tree.flatten(transcript)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import accumulate, zip_longest
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,7 @@ def launch(
     scratch: Sequence[Any] = (),
     barriers: bool = True,
     interpret: bool = False,
+    name: str | None = None,
 ) -> Callable[..., Any]:
     """A function of device arrays that runs ``body`` once for each point of ``grid``.
 
@@ -52,6 +54,7 @@ def launch(
         kernel whose threads exchange words through shared memory must call ``sync`` itself.
       interpret: run on the CPU, slowly; for tests of values. The interpreter accepts more than
         the compiler does, so a kernel must be lowered for CUDA too.
+      name: what profiles show; that of the body if None.
 
     Raises ``ValueError`` for a grid that is empty or too large for CUDA.
     """
@@ -63,9 +66,7 @@ def launch(
     def flat_body(*refs: Ref) -> None:
         body(_point(lax.axis_index("block"), sizes), *refs)
 
-    # What profiles show: the operation's folder, and the function or class that the body is in.
-    folder, function = body.__module__.split(".")[-2], body.__qualname__.split(".")[0]
-    flat_body.__name__ = f"{folder}_{function.strip('_')}"
+    flat_body.__name__ = name or _name(body)
     options: dict[str, Any] = {}
     if interpret:
         options["interpret"] = plgpu.InterpretGPUParams()
@@ -81,6 +82,78 @@ def launch(
         ),
         **options,
     )
+
+
+def _name(body: Body) -> str:
+    """The operation's folder, and the function or class that the body is in."""
+    folder, function = body.__module__.split(".")[-2], body.__qualname__.split(".")[0]
+    return f"{folder}_{function.strip('_')}"
+
+
+class Kernel(NamedTuple):
+    """A kernel that is not launched yet: it has no barriers, and may share its launch.
+
+    Attributes:
+      body: as for ``launch``.
+      out: the outputs.
+      grid: as for ``launch``.
+      scratch: words of each array of shared memory, uint32. They may be longer where the launch is
+        shared: a body must not go by their shapes.
+      inputs: device arrays.
+    """
+
+    body: Body
+    out: tuple[jax.ShapeDtypeStruct, ...]
+    grid: tuple[int, ...]
+    scratch: tuple[int, ...]
+    inputs: tuple[Array, ...]
+
+
+def run(kernel: Kernel, *, interpret: bool) -> list[Array]:
+    """The outputs of a kernel that has a launch of its own."""
+    call = launch(
+        kernel.body,
+        kernel.out,
+        grid=kernel.grid,
+        scratch=[shared((words,)) for words in kernel.scratch],
+        barriers=False,
+        interpret=interpret,
+    )
+    return list(call(*kernel.inputs))
+
+
+def run_together(kernels: Sequence[Kernel], *, interpret: bool) -> list[list[Array]]:
+    """The outputs of each of some kernels, from one launch: of several, each waits for the last.
+
+    Blocks of the first kernel come first, then those of the second, and so on. No kernel may need
+    what another one makes. A block runs one body, so that they share registers and shared memory.
+    """
+    ends = list(accumulate(math.prod(kernel.grid) for kernel in kernels))
+    sizes = zip_longest(*(kernel.scratch for kernel in kernels), fillvalue=0)
+
+    def body(point: Any, *refs: Ref) -> None:
+        left = iter(refs)
+        inputs = [[next(left) for _ in kernel.inputs] for kernel in kernels]
+        outputs = [[next(left) for _ in kernel.out] for kernel in kernels]
+        memory, first = list(left), 0
+        for kernel, end, *own in zip(kernels, ends, inputs, outputs, strict=True):
+            block = point[0] - np.int32(first)
+            arguments = [*own[0], *own[1], *memory[: len(kernel.scratch)]]
+            start = functools.partial(kernel.body, _point(block, kernel.grid), *arguments)
+            pl.when((point[0] >= np.int32(first)) & (point[0] < np.int32(end)))(start)
+            first = end
+
+    call = launch(
+        body,
+        [out for kernel in kernels for out in kernel.out],
+        grid=(ends[-1],),
+        scratch=[shared((max(words),)) for words in sizes],
+        barriers=False,
+        interpret=interpret,
+        name="_and_".join(_name(kernel.body) for kernel in kernels),
+    )
+    results = iter(call(*(array for kernel in kernels for array in kernel.inputs)))
+    return [[next(results) for _ in kernel.out] for kernel in kernels]
 
 
 def _point(index: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:

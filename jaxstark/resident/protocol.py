@@ -155,11 +155,14 @@ def after_trace(
     # 4. Open every column out of the domain, at a point drawn after all commitments.
     samples, multiples = stages.sample(p, t, trees, drawn[0])
     trees = [tree._replace(coefficients=()) for tree in trees]  # frees them
-    defect = stages.defect(p, samples, multiples, coefficient, inputs.public, elements, claims)
     done("evaluate out of domain", samples)
 
-    # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree.
-    drawn, transcript = transcript.mix_and_draw(samples.reshape(-1))
+    # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree. The
+    # prover's own check of the samples, no message, fills the time of the channel.
+    check = partial(
+        stages.defect, p, samples, multiples, coefficient, inputs.public, elements, claims
+    )
+    defect, drawn, transcript = transcript.mix_and_draw_beside(check, samples.reshape(-1))
     values = low_degree.quotients(p, t, trees, samples, multiples[0], drawn[0])
     done("DEEP quotients", values)
     layers: list[tuple[Array, MerkleTree]] = []

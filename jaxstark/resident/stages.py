@@ -23,6 +23,7 @@ from jaxstark.fields import m31
 from jaxstark.interaction import interaction_columns
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
+from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import api as constraints
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.oods import api as oods_kernels
@@ -77,7 +78,7 @@ class Made(NamedTuple):
 
     tree: Any
     root: Array
-    step: blake2s.Step | None
+    step: Step | None
 
 
 def _make(
@@ -299,10 +300,15 @@ def defect(
     public: dict[str, Array],
     elements: Sequence[Array],
     claims: Array,
-) -> Array:
-    """What the sampled constraints lack to the sampled composition: 0, uint32 ``[4]``."""
+    mixed: Sequence[Array] | None,
+) -> tuple[Array, Step | None]:
+    """What the sampled constraints lack to the sampled composition: 0, uint32 ``[4]``.
+
+    Also the step of the channel that absorbs ``mixed``, its digest first, if that is given: what
+    ``Transcript.mix_and_draw_beside`` asks for.
+    """
     vanishing = multiples[-1, 0]  # pi^(L-1) of the point's x
-    return constraints.defect(
+    return constraints.defect_and_draw(
         p.air,
         p.shape,
         samples,
@@ -311,5 +317,6 @@ def defect(
         public,
         elements,
         claims,
+        mixed,
         interpret=p.interpret,
     )

@@ -15,6 +15,7 @@ from jaxstark.air.state_machine import state_machine  # noqa: E402
 from jaxstark.air.wide_fibonacci import wide_fibonacci  # noqa: E402
 from jaxstark.interaction import interaction_columns  # noqa: E402
 from jaxstark.pallas.constraints import api  # noqa: E402
+from jaxstark.transcript import HostHashes  # noqa: E402
 from tests.gpu._reference import assert_equal, cpu  # noqa: E402
 from tests.pallas import test_constraints as cases  # noqa: E402
 from tests.pallas import test_constraints_point as points  # noqa: E402
@@ -69,6 +70,21 @@ def test_t32_the_check_at_the_point_is_that_of_the_verifier(name):
     arguments = points.arguments(case)
     got = api.defect(*arguments[:2], *on_device(arguments[2:]))
     assert np.asarray(got).tolist() == points.expected(case) != [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", points.AIRS)
+def test_t32_the_check_and_a_step_of_the_channel_share_a_launch(name):
+    case = points.random_case(*points.AIRS[name])
+    arguments = points.arguments(case)
+    mixed = np.arange(8, dtype=np.uint32), arguments[2].reshape(-1)
+    given = on_device((*arguments[2:], mixed))
+    for _ in range(4):
+        got, step = api.defect_and_draw(*arguments[:2], *given)
+        assert np.asarray(got).tolist() == points.expected(case)
+        digest, drawn, n_draws = HostHashes().mix_and_draw(mixed[0], mixed[1:])
+        assert_equal(step.digest, digest)
+        assert_equal(step.drawn, drawn)
+        assert_equal(step.n_draws, n_draws)
 
 
 @pytest.mark.parametrize("name", ["legacy26", "range_sum", "obelysk"])

@@ -22,9 +22,11 @@ from jaxstark.fields import qm31  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.fields.qm31 import QM31  # noqa: E402
 from jaxstark.logup import encode_elements  # noqa: E402
+from jaxstark.pallas.channel import api as channel  # noqa: E402
 from jaxstark.pallas.constraints import api  # noqa: E402
 from jaxstark.pallas.constraints.config import PointConfig  # noqa: E402
 from jaxstark.pallas.constraints.point_program import Program, program  # noqa: E402
+from jaxstark.transcript import HostHashes  # noqa: E402
 from jaxstark.vm.air import template  # noqa: E402
 from tests.golden.cases import CASES, golden  # noqa: E402
 from tests.pallas.test_constraints import corner, lower  # noqa: E402
@@ -267,6 +269,41 @@ def test_kernel_computes_the_difference_of_large_airs(air, sizes):
     assert on_device(case, PointConfig()) == expected(case)
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "blocks"),
+    [("legacy26", PointConfig(), 1), ("range_sum", PointConfig(20, 2), 2)],
+)
+def test_a_step_of_the_channel_in_the_same_launch(name, config, blocks):
+    """Also beside several blocks: neither changes the other."""
+    case = random_case(*AIRS[name], seed=2)
+    given = arguments(case)
+    assert program(*given[:2], config).code.shape[0] == blocks
+    digest = np.arange(8, dtype=np.uint32) << 28
+    words = given[2].reshape(-1)
+    got, step = api.defect_and_draw(*given, (digest, words), config=config, interpret=True)
+    assert np.asarray(got).tolist() == expected(case)
+    mixed, drawn, n_draws = channel.mix_and_draw(digest, words, interpret=True)
+    assert [step.digest.tolist(), step.drawn.tolist()] == [mixed.tolist(), drawn.tolist()]
+    assert step.n_draws.tolist() == [n_draws.item()]
+
+
+def test_a_batch_of_checks_and_steps_is_that_of_each():
+    """Blocks of every member are told apart; some hold the channel."""
+    cases = [random_case(*AIRS["range_sum"], seed=seed) for seed in range(2)]
+    static, options = arguments(cases[0])[:2], {"config": PointConfig(20, 2), "interpret": True}
+    given = [arguments(case)[2:] for case in cases]
+    mixed = [
+        (np.full(8, i, np.uint32), samples.reshape(-1)) for i, (samples, *_) in enumerate(given)
+    ]
+    run = jax.vmap(lambda arrays, words: api.defect_and_draw(*static, *arrays, words, **options))
+    stacked = [jax.tree.map(lambda *each: np.stack(each), *trees) for trees in (given, mixed)]
+    got, steps = run(*stacked)
+    assert got.tolist() == [expected(case) for case in cases]
+    for i, (digest, words) in enumerate(mixed):
+        want = HostHashes().mix_and_draw(digest, [words])
+        assert all(map(np.array_equal, jax.tree.map(lambda a, i=i: a[i], steps), want))
+
+
 # Lowering for CUDA.
 
 
@@ -274,8 +311,12 @@ def test_kernel_computes_the_difference_of_large_airs(air, sizes):
 def test_one_launch_lowers_for_cuda(name):
     air, sizes = (wide_fibonacci(1000), (20,)) if name == "wide" else AIRS[name]
     _, shape, *arrays = arguments(random_case(air, sizes))
-    text = lower(lambda *a: api.defect(air, shape, *a), *arrays)
-    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
+    mixed = np.zeros(8, np.uint32), arrays[0].reshape(-1)
+    for text in (
+        lower(lambda *a: api.defect(air, shape, *a), *arrays),
+        lower(lambda *a: api.defect_and_draw(air, shape, *a), *arrays, mixed),
+    ):
+        assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
 # What is refused.

@@ -24,6 +24,7 @@ from jaxstark.pallas.blake2s import message, mosaic_gpu, top
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig, TreeConfig
 from jaxstark.pallas.blake2s.message import Message, Words
 from jaxstark.pallas.channel import mosaic_gpu as channel
+from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.launch import LANES
 
 Array = Any
@@ -188,20 +189,8 @@ def value_leaves(
     return out[:, :size] if size < LANES else out
 
 
-class Step(NamedTuple):
-    """The step of the channel after a commitment: a mix of the root, then draws.
-
-    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8 draws]``, canonical elements;
-    ``n_draws`` ``[1]``, the counter.
-    """
-
-    digest: Array
-    drawn: Array
-    n_draws: Array
-
-
 class Commitment(NamedTuple):
-    """Layers of a tree, root first, and the step of the channel if there is one."""
+    """Layers of a tree, root first, and the step of the channel that mixes its root, if any."""
 
     levels: tuple[Array, ...]
     step: Step | None

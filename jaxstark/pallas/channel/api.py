@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,21 @@ import numpy as np
 
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas.channel import mosaic_gpu
+from jaxstark.pallas.launch import Kernel
 
 Array = Any
+
+
+class Step(NamedTuple):
+    """A step of the channel that a launch makes beside other work: a mix, then draws.
+
+    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8 draws]``, canonical elements;
+    ``n_draws`` ``[1]``, the counter.
+    """
+
+    digest: Array
+    drawn: Array
+    n_draws: Array
 
 
 @partial(jax.jit, static_argnames=("n_bytes", "interpret"))
@@ -89,6 +102,15 @@ def mix_and_draw(
         _digest(digest), arrays, count, interpret=interpret
     )
     return mixed, drawn, after.reshape(())
+
+
+def step_kernel(
+    digest: Array, words: Array | Sequence[Array], *, interpret: bool = False
+) -> Kernel:
+    """The kernel of ``mix_and_draw``, for a launch that it shares; its outputs are a ``Step``."""
+    arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
+    _check_message(arrays)
+    return mosaic_gpu.mix_and_draw_kernel(_digest(digest), arrays, interpret=interpret)
 
 
 @partial(jax.jit, static_argnames=("bits", "interpret"))

@@ -24,7 +24,7 @@ from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s import rounds
 from jaxstark.pallas.blake2s.rounds import Rounds
-from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.launch import LANES, Kernel
 
 Array = Any
 Ref = Any
@@ -56,18 +56,27 @@ class _After(NamedTuple):
 
 def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Array:
     """BLAKE2s-256 of the words of some arrays; see ``api.hash_words``."""
-    return _step(arrays, n_bytes, None, None, interpret)[0]
+    return launch.run(_step(arrays, n_bytes, None, None, interpret), interpret=interpret)[0]
 
 
 def draw(digest: Array, n_draws: Array, count: int, *, interpret: bool = False) -> list[Array]:
     """``[words, counter]`` of draws of base elements, ``[8 count]``; see ``api.draw``."""
-    return _step([digest], 0, _After(DRAW_BYTES, draws=count), n_draws, interpret)
+    kernel = _step([digest], 0, _After(DRAW_BYTES, draws=count), n_draws, interpret)
+    return launch.run(kernel, interpret=interpret)
 
 
 def mix_and_draw(
     digest: Array, arrays: Sequence[Array], count: int = 1, *, interpret: bool = False
 ) -> list[Array]:
     """``[digest, words, counter]`` of a mix and the first draws; see ``api.mix_and_draw``."""
+    kernel = mix_and_draw_kernel(digest, arrays, count, interpret=interpret)
+    return launch.run(kernel, interpret=interpret)
+
+
+def mix_and_draw_kernel(
+    digest: Array, arrays: Sequence[Array], count: int = 1, *, interpret: bool = False
+) -> Kernel:
+    """What ``mix_and_draw`` launches, one block."""
     parts = (digest, *arrays)
     after = _After(DRAW_BYTES, draws=count)
     return _step(parts, _bytes(parts), after, jnp.zeros(1, np.uint32), interpret)
@@ -79,7 +88,8 @@ def mix_and_prefix(
     """``[digest, prefix]`` of a mix and of proof of work; see ``api.mix_and_prefix``."""
     parts = (digest, *arrays)
     after = _After(4 * (DIGEST_WORDS + 5), 4, ((0, POW_PREFIX), (DIGEST_WORDS + 4, bits)))
-    return _step(parts, _bytes(parts), after, None, interpret)
+    kernel = _step(parts, _bytes(parts), after, None, interpret)
+    return launch.run(kernel, interpret=interpret)
 
 
 def _bytes(arrays: Sequence[Array]) -> int:
@@ -92,7 +102,7 @@ def _step(
     after: _After | None,
     n_draws: Array | None,
     interpret: bool,
-) -> list[Array]:
+) -> Kernel:
     """Hash ``n_bytes``, then what is ``after``; without bytes only that.
 
     Outputs: the digest if there are bytes, the digest of what is after, or one for each draw, and
@@ -198,12 +208,9 @@ def _step(
         else:
             put(outs[-1], words)
 
-    out = [jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes]
-    memory = launch.shared((BLOCK_WORDS * (1 if long else blocks + (after is not None)),))
-    run = launch.launch(
-        body, out, grid=(1,), scratch=(memory,), barriers=False, interpret=interpret
-    )
-    return run(rounds.NATURAL, *arrays, *counters)
+    out = tuple(jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes)
+    words = BLOCK_WORDS * (1 if long else blocks + (after is not None))
+    return Kernel(body, out, (1,), (words,), (rounds.NATURAL, *arrays, *counters))
 
 
 def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:

@@ -19,6 +19,9 @@ import numpy as np
 
 from jaxstark.air.definition import Air
 from jaxstark.fields import m31, qm31
+from jaxstark.pallas import launch
+from jaxstark.pallas.channel import api as channel
+from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import logup, point, quotient
 from jaxstark.pallas.constraints.config import InteractionConfig, PointConfig, QuotientConfig
 from jaxstark.pallas.constraints.point_program import program as point_program
@@ -203,6 +206,30 @@ def defect(
 
     Raises ``ValueError`` for other shapes and types, and for an AIR too large for a block.
     """
+    given = (air, shape, samples, vanishing, coefficient, public, elements, claims)
+    return defect_and_draw(*given, None, config=config, interpret=interpret)[0]
+
+
+@partial(jax.jit, static_argnames=("air", "shape", "config", "interpret"))
+def defect_and_draw(
+    air: Air,
+    shape: ProofShape,
+    samples: Array,
+    vanishing: Array,
+    coefficient: Array,
+    public: Mapping[str, Array],
+    elements: Sequence[Array],
+    claims: Array,
+    mixed: Sequence[Array] | None,
+    *,
+    config: PointConfig = PointConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> tuple[Array, Step | None]:
+    """``defect``, and beside it in its launch a mix of some words into a channel and a draw.
+
+    ``mixed``: the digest of the channel, uint32 ``[8]``, then the words, as for
+    ``channel.api.mix_and_draw``; None for the check alone.
+    """
     code = point_program(air, shape, config)
     given: dict[Any, tuple[str, Array]] = {
         "samples": ("samples", samples),
@@ -225,7 +252,14 @@ def defect(
             expected = (count,)
         _check(title, array, expected)
         arrays.append(array)
-    return point.run(code, arrays, interpret=interpret)
+    check = point.check(code, arrays, interpret=interpret)
+    if mixed is None:
+        (parts,) = launch.run(check, interpret=interpret)
+        return point.total(parts), None
+    digest, *words = mixed
+    step = channel.step_kernel(digest, words, interpret=interpret)
+    after, (parts,) = launch.run_together([step, check], interpret=interpret)
+    return point.total(parts), Step(*after)
 
 
 def _scalars(air: Air, info: Any, read: Reads, public: Any, elements: Any) -> dict[Any, Array]:

@@ -20,7 +20,7 @@ from jaxstark.fields.lazy import EMPTY
 from jaxstark.fields.qm31 import QM31
 from jaxstark.pallas import launch
 from jaxstark.pallas.constraints.point_program import Program
-from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.launch import LANES, Kernel
 
 Array = Any
 Ref = Any
@@ -29,8 +29,8 @@ Ref = Any
 _UNROLL = 8
 
 
-def run(program: Program, arrays: Sequence[Array], *, interpret: bool) -> Array:
-    """The sum of the results of all blocks, uint32 ``[4]``.
+def check(program: Program, arrays: Sequence[Array], *, interpret: bool) -> Kernel:
+    """The kernel, whose output is the result of every block, uint32 ``[blocks, 4]``.
 
     ``arrays``: the inputs in the order of ``program.inputs``, uint32 ``[n, 4]``, or ``[n]`` for
     words of M31.
@@ -77,16 +77,17 @@ def run(program: Program, arrays: Sequence[Array], *, interpret: bool) -> Array:
         for k in range(qm31.DEGREE):
             out[point[0], k] = slots[first + qm31.DEGREE * (steps - 1) + k]
 
-    scratch = (launch.shared((qm31.DEGREE * program.n_slots,)), launch.shared((size,)))
-    shape = jax.ShapeDtypeStruct((blocks, qm31.DEGREE), np.uint32)
-    kernel = launch.launch(
-        body, shape, grid=(blocks,), scratch=scratch, barriers=False, interpret=interpret
-    )
-    parts = kernel(code, *(array.reshape(-1) for array in arrays))
-    total = parts[0]
+    out = (jax.ShapeDtypeStruct((blocks, qm31.DEGREE), np.uint32),)
+    inputs = (code, *(array.reshape(-1) for array in arrays))
+    return Kernel(body, out, (blocks,), (qm31.DEGREE * program.n_slots, size), inputs)
+
+
+def total(parts: Array) -> Array:
+    """The sum of the results of all blocks, ``[blocks, 4]``."""
+    out = parts[0]
     for part in parts[1:]:
-        total = m31.add(total, part)
-    return total
+        out = m31.add(out, part)
+    return out
 
 
 def _fill(program: Program, sources: Sequence[Ref], secure: Sequence[bool], slots: Ref) -> None:

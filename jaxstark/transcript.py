@@ -34,19 +34,12 @@ class Hashes(Protocol):
         """Digest uint32 ``[8]`` of vectors of uint32 words, one after the other."""
         ...
 
-    def draw(self, digest: Array, n_draws: Array, count: int) -> tuple[Array, Array]:
-        """``count`` draws of eight uniform elements, uint32 ``[count, 8]`` below p.
-
-        Also the draw counter ``[1]`` after them.
-        """
-        ...
-
     def mix_and_draw(
         self, digest: Array, parts: Sequence[Array], draws: int = 1
-    ) -> tuple[Array, Array, Array]:
-        """Absorb words, then draw: the digest after the words, the elements, the counter.
+    ) -> tuple[Array, Array]:
+        """Absorb words, then draw: the digest after the words, and the elements.
 
-        Elements are uint32 ``[8 draws]``.
+        A draw has eight uniform elements; all are uint32 ``[8 draws]`` below p.
         """
         ...
 
@@ -72,31 +65,25 @@ class HostHashes:
         data = b"".join(np.asarray(part).astype("<u4").tobytes() for part in parts)
         return np.frombuffer(hashlib.blake2s(data).digest(), "<u4").astype(np.uint32)
 
-    def draw(self, digest: Array, n_draws: Array, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """See ``Hashes``."""
-        felts, channel = _on_host(digest, n_draws).draw_felts(2 * count)
-        drawn = np.array(felts, np.uint32).reshape(count, 8)
-        return drawn, np.array([channel.n_draws], np.uint32)
-
     def mix_and_draw(
         self, digest: Array, parts: Sequence[Array], draws: int = 1
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See ``Hashes``."""
         mixed = self.hash_words([digest, *parts])
-        drawn, n_draws = self.draw(mixed, np.zeros(1, np.uint32), draws)
-        return mixed, drawn.reshape(-1), n_draws
+        felts, _ = _on_host(mixed).draw_felts(2 * draws)
+        return mixed, np.array(felts, np.uint32).reshape(-1)
 
     def mix_and_prefix(
         self, digest: Array, parts: Sequence[Array], bits: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """See ``Hashes``."""
         mixed = self.hash_words([digest, *parts])
-        prefix = _on_host(mixed, np.zeros(1, np.uint32)).pow_prefix(bits)
+        prefix = _on_host(mixed).pow_prefix(bits)
         return mixed, np.frombuffer(prefix, "<u4").astype(np.uint32)
 
     def mix_and_draw_blocks(self, digest: Array, parts: Sequence[Array], count: int) -> np.ndarray:
         """See ``Hashes``."""
-        channel = _on_host(self.hash_words([digest, *parts]), np.zeros(1, np.uint32))
+        channel = _on_host(self.hash_words([digest, *parts]))
         blocks = []
         for _ in range(count):
             words, channel = channel.draw_u32s()
@@ -104,9 +91,8 @@ class HostHashes:
         return np.array(blocks, np.uint32)
 
 
-def _on_host(digest: Array, n_draws: Array) -> Blake2sChannel:
-    data = np.asarray(digest).astype("<u4").tobytes()
-    return Blake2sChannel(data, int(np.asarray(n_draws)[0]))
+def _on_host(digest: Array) -> Blake2sChannel:
+    return Blake2sChannel(np.asarray(digest).astype("<u4").tobytes())
 
 
 @jax.tree_util.register_dataclass
@@ -114,42 +100,34 @@ def _on_host(digest: Array, n_draws: Array) -> Blake2sChannel:
 class Transcript:
     """A state of the channel; a pytree. Every step returns the next state.
 
-    A draw has two secure elements, uint32 ``[2, 4]``. Whoever needs one takes the first; the other
-    is lost, as the protocol says.
+    Every step absorbs something, and its draws follow at once: so no count of draws is left over
+    for the next step. A draw has two secure elements, uint32 ``[2, 4]``. Whoever needs one takes
+    the first; the other is lost, as the protocol says.
 
     Attributes:
       digest: uint32 ``[8]``.
-      n_draws: uint32 ``[1]``, draws since the last step that absorbed something.
       hashes: who hashes; static.
     """
 
     digest: Array
-    n_draws: Array
     hashes: Any = field(metadata={"static": True})
 
     @staticmethod
     def of(channel: Blake2sChannel, hashes: Hashes) -> Transcript:
         """The state of a channel on the host."""
-        digest = np.frombuffer(channel.digest, "<u4").astype(np.uint32)
-        return Transcript(digest, np.array([channel.n_draws], np.uint32), hashes)
-
-    @staticmethod
-    def after(digest: Array, hashes: Hashes) -> Transcript:
-        """The state after a step that absorbed something: nothing has been drawn since."""
-        return Transcript(digest, np.zeros(1, np.uint32), hashes)
+        return Transcript(np.frombuffer(channel.digest, "<u4").astype(np.uint32), hashes)
 
     def mix(self, *words: Array) -> Self:
         """Absorb words in one step: of secure elements, or of a 64-bit number, low word first."""
-        digest = self.hashes.hash_words((self.digest, *words))
-        return replace(self, digest=digest, n_draws=np.zeros(1, np.uint32))
+        return replace(self, digest=self.hashes.hash_words((self.digest, *words)))
 
     def mix_and_draw(self, *words: Array, draws: int = 1) -> tuple[Array, Self]:
         """Absorb words, such as those of a root, then draw: uint32 ``[2 draws, 4]``."""
         return self._stepped(self.hashes.mix_and_draw(self.digest, words, draws))
 
     def _stepped(self, step: Sequence[Array]) -> tuple[Array, Self]:
-        digest, drawn, n_draws = step
-        return drawn.reshape(-1, 4), replace(self, digest=digest, n_draws=n_draws.reshape(1))
+        digest, drawn = step
+        return drawn.reshape(-1, 4), replace(self, digest=digest)
 
     def commit_and_draw(
         self, commit: Callable[[Array | None], Any], draws: int = 1
@@ -157,8 +135,8 @@ class Transcript:
         """Commit, absorb the root, draw: the elements are uint32 ``[2 draws, 4]``.
 
         ``commit`` takes the digest, or None from hashes that are not in kernels, and returns the
-        commitment, its root ``[8]`` and, with a digest, the step, of as many draws: digest,
-        elements and counter.
+        commitment, its root ``[8]`` and, with a digest, the step, of as many draws: digest and
+        elements.
         """
         made, root, step = commit(self.digest if self.hashes.in_kernels else None)
         if step is None:
@@ -178,15 +156,10 @@ class Transcript:
             return made, *self.mix_and_draw(*words)
         return made, *self._stepped(step)
 
-    def draw_felts(self, count: int) -> tuple[Array, Self]:
-        """Draw ``count`` times more, at least once: uint32 ``[count, 2, 4]``."""
-        drawn, n_draws = self.hashes.draw(self.digest, self.n_draws, count)
-        return drawn.reshape(count, 2, 4), replace(self, n_draws=n_draws)
-
     def mix_for_work(self, *words: Array, bits: int) -> tuple[Array, Self]:
         """Absorb words; then the digest, uint32 ``[8]``, to which grinding appends nonces."""
         digest, prefix = self.hashes.mix_and_prefix(self.digest, words, bits)
-        return prefix, replace(self, digest=digest, n_draws=np.zeros(1, np.uint32))
+        return prefix, replace(self, digest=digest)
 
     def mix_and_draw_queries(self, *words: Array, log_domain: int, count: int) -> Array:
         """Absorb a nonce, then draw ``count`` positions below ``2^log_domain``, uint32.

@@ -26,13 +26,9 @@ class DeviceHashes:
         """Digest of words."""
         return api.hash_words(tuple(parts), interpret=self.interpret)
 
-    def draw(self, digest: Array, n_draws: Array, count: int) -> tuple[Array, Array]:
-        """Elements, and the draw counter after them, in one launch."""
-        return api.draw(digest, n_draws, count, interpret=self.interpret)
-
     def mix_and_draw(
         self, digest: Array, parts: Sequence[Array], draws: int = 1
-    ) -> tuple[Array, Array, Array]:
+    ) -> tuple[Array, Array]:
         """Absorb and draw in one launch."""
         return api.mix_and_draw(digest, tuple(parts), draws, interpret=self.interpret)
 

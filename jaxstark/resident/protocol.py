@@ -171,7 +171,7 @@ def after_trace(
             tail = low_degree.commit_tail(p, index, t, values, transcript.digest)
             *committed, values = tail.values
             layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
-            transcript = replace(transcript, digest=tail.digest, n_draws=tail.n_draws)
+            transcript = replace(transcript, digest=tail.digest)
             continue
         layer, drawn, transcript = transcript.commit_and_draw(
             partial(low_degree.commit_layer, p, index, values)
@@ -217,10 +217,9 @@ def from_digest(
 ) -> Messages:
     """``protocol`` with the transcript on the device, or what is left of it after tree 1.
 
-    ``digest``, uint32 ``[8]``, has just absorbed the root of tree 0: all that there is of the
-    transcript then.
+    ``digest``, uint32 ``[8]``: that of the transcript after the root of tree 0.
     """
-    transcript = Transcript.after(digest, DeviceHashes(p.interpret))
+    transcript = Transcript(digest, DeviceHashes(p.interpret))
     if tree is None:
         return protocol(p, t, inputs, transcript)
     drawn, transcript = transcript.mix_and_draw(root_of(tree), draws=p.trace_draws)

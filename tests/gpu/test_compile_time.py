@@ -103,7 +103,6 @@ KERNELS = {
     "value_leaves": (lambda x: blake2s.value_leaves(x, 2), (LAYER,)),
     "commit_values 2^13": (lambda x: blake2s.commit_values(x, 2), (shape(4, 1 << 13),)),
     "hash_words": (channel.hash_words, (shape(144),)),
-    "draw": (lambda d, n: channel.draw(d, n, 6), (shape(8), shape(1))),
     "mix_and_draw": (channel.mix_and_draw, (shape(8), shape(136))),
     "mix_and_prefix": (lambda d, w: channel.mix_and_prefix(d, w, 26), (shape(8), shape(4))),
     "mix_and_draw_blocks": (

@@ -24,8 +24,8 @@ def words_of(data: bytes) -> list[int]:
     return np.frombuffer(data, "<u4").tolist()
 
 
-def host(digest: np.ndarray, n_draws: int = 0) -> Blake2sChannel:
-    return Blake2sChannel(digest.astype("<u4").tobytes(), n_draws)
+def host(digest: np.ndarray) -> Blake2sChannel:
+    return Blake2sChannel(digest.astype("<u4").tobytes())
 
 
 def shape(*dims: int):
@@ -50,32 +50,22 @@ def test_hash_of_several_arrays_is_a_mix():
     assert got.tolist() == words_of(host(digest).mix_u32s(words.tolist()).digest)
 
 
-@pytest.mark.parametrize(("start", "draws"), [(np.uint32(0), 1), (np.array([7], np.uint32), 3)])
-def test_draws_are_the_channel_of_the_host(start, draws):
-    """The counter goes in and out as a scalar or as a vector of one word."""
-    digest = random(8, draws)
-    words, after = api.draw(digest, start, draws, interpret=True)
-    want, channel = host(digest, int(start.reshape(()))).draw_felts(2 * draws)
-    assert np.asarray(words).tolist() == np.array(want).reshape(draws, 8).tolist()
-    assert after.shape == start.shape
-    assert int(np.asarray(after).reshape(())) == channel.n_draws
-
-
 def test_draws_of_a_batch_are_those_of_each():
-    digests = np.stack([random(8, seed) for seed in range(3)])
-    run = jax.vmap(lambda d, n: api.draw(d, n, 2, interpret=True))
-    words, after = run(digests, np.arange(3, dtype=np.uint32))
+    digests, roots = (np.stack([random(8, 3 * k + i) for i in range(3)]) for k in range(2))
+    run = jax.vmap(lambda d, w: api.mix_and_draw(d, w, 2, interpret=True))
+    mixed, drawn = map(np.asarray, run(digests, roots))
     for i, digest in enumerate(digests):
-        want, channel = host(digest, i).draw_felts(4)
-        assert np.asarray(words[i]).tolist() == np.array(want).reshape(2, 8).tolist()
-        assert int(after[i]) == channel.n_draws
+        channel = host(digest).mix_root(roots[i].tobytes())
+        want, _ = channel.draw_felts(4)
+        assert mixed[i].tolist() == words_of(channel.digest)
+        assert drawn[i].tolist() == [word for felt in want for word in felt]
 
 
 # With the bound of the protocol this never happens: a bound that refuses most draws.
 BOUND = 7 << 29
 
 
-def assert_drawn(words, after, channel: Blake2sChannel) -> int:
+def assert_drawn(words, channel: Blake2sChannel) -> int:
     """Draws of ``channel`` within ``BOUND``; returns how many others there are between them."""
     repeats = 0
     for row in np.asarray(words).reshape(-1, 8):
@@ -84,22 +74,10 @@ def assert_drawn(words, after, channel: Blake2sChannel) -> int:
             repeats += 1
             want, channel = channel.draw_u32s()
         assert row.tolist() == [w % P for w in want]
-    assert int(after[0]) == channel.n_draws
     return repeats
 
 
 def test_draws_with_too_large_words_are_repeated(monkeypatch):
-    monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", BOUND)
-    digest = random(8, 5)
-    run = jax.jit(lambda d, n: mosaic_gpu.draw(d, n, 3, interpret=True))
-    repeats = 0
-    for start in range(4):
-        words, after = run(digest, np.array([start], np.uint32))
-        repeats += assert_drawn(words, after, host(digest, start))
-    assert repeats > 4
-
-
-def test_draws_after_a_mix_are_repeated(monkeypatch):
     monkeypatch.setattr(mosaic_gpu, "REJECTED_FROM", BOUND)
     root = random(8, 9)
     run = jax.jit(lambda d, w: mosaic_gpu.mix_and_draw(d, [w], 3, interpret=True))
@@ -107,9 +85,9 @@ def test_draws_after_a_mix_are_repeated(monkeypatch):
     for seed in range(3):
         digest = random(8, seed)
         channel = host(digest).mix_root(root.tobytes())
-        mixed, words, after = run(digest, root)
+        mixed, words = run(digest, root)
         assert np.asarray(mixed).tolist() == words_of(channel.digest)
-        repeats += assert_drawn(words, after, channel)
+        repeats += assert_drawn(words, channel)
     assert repeats > 4
 
 
@@ -127,12 +105,10 @@ def test_draws_at_once_are_successive_draws():
 def test_mix_and_draw_is_the_channel_of_the_host(count):
     digest, root = random(8, 3), random(8, 4)
     channel = host(digest).mix_root(root.tobytes())
-    want, after = channel.draw_felts(2 * count)
-    got = api.mix_and_draw(digest, root, count, interpret=True)
-    mixed, drawn, counter = map(np.asarray, got)
+    want, _ = channel.draw_felts(2 * count)
+    mixed, drawn = map(np.asarray, api.mix_and_draw(digest, root, count, interpret=True))
     assert mixed.tolist() == words_of(channel.digest)
     assert drawn.tolist() == [word for felt in want for word in felt]
-    assert counter.shape == () and int(counter) == after.n_draws == count
 
 
 @pytest.mark.parametrize("count", [4, 12])
@@ -146,12 +122,10 @@ def test_the_prefix_of_a_proof_of_work_follows_a_mix(count):
 
 
 def test_every_step_is_one_launch():
-    digest, counter = shape(8), shape()
+    digest = shape(8)
     forms = [
         lower(lambda w: api.hash_words(w, 38), shape(10)),
         lower(lambda d, w: api.hash_words((d, w)), digest, shape(600)),
-        lower(lambda d, n: api.draw(d, n, 1), digest, counter),
-        lower(lambda d, n: api.draw(d, n, 6), digest, counter),
         lower(lambda d, w: api.mix_and_draw_blocks(d, w, 10), digest, shape(2)),
         lower(lambda d, w: api.mix_and_draw_blocks(d, w, 1000), digest, shape(2)),
         lower(lambda d, w: api.mix_and_prefix(d, w, 26), digest, shape(4)),
@@ -183,11 +157,10 @@ def test_a_message_too_long_for_shared_memory(draws, monkeypatch):
         cut = digest.tobytes() + words.tobytes()[:50]
         assert np.asarray(got).tolist() == words_of(hashlib.blake2s(cut).digest())
         return
-    mixed, drawn, counter = mosaic_gpu.mix_and_draw(digest, [words], interpret=True)
-    want, after = channel.draw_felts(2)
+    mixed, drawn = mosaic_gpu.mix_and_draw(digest, [words], interpret=True)
+    want, _ = channel.draw_felts(2)
     assert np.asarray(mixed).tolist() == words_of(channel.digest)
     assert np.asarray(drawn).tolist() == [*want[0], *want[1]]
-    assert int(counter[0]) == after.n_draws
 
 
 @pytest.mark.parametrize(
@@ -199,14 +172,11 @@ def test_a_message_too_long_for_shared_memory(draws, monkeypatch):
         (lambda: api.hash_words(()), "words: expected no empty array"),
         (lambda: api.hash_words(random(8).reshape(2, 4)), "words: expected uint32"),
         (lambda: api.hash_words(random(8).astype(np.int32)), "words: expected uint32"),
-        (lambda: api.draw(random(7), np.uint32(0), 1), "digest: expected uint32"),
-        (lambda: api.draw(random(8), np.int32(0), 1), "n_draws: expected uint32"),
-        (lambda: api.draw(random(8), random(2), 1), "n_draws: expected uint32"),
-        (lambda: api.draw(random(8), np.uint32(0), 0), "count: expected at least 1, got 0"),
         (lambda: api.mix_and_draw_blocks(random(8), random(2), 0), "count: expected at least 1"),
         (lambda: api.mix_and_draw_blocks(random(8), random(9), 1), "words: expected at most 8"),
+        (lambda: api.mix_and_draw(random(7), random(8)), "digest: expected uint32"),
         (lambda: api.mix_and_draw(random(9), random(9)), "digest: expected uint32"),
-        (lambda: api.mix_and_draw(random(8), random(8), 0), "count: expected at least 1"),
+        (lambda: api.mix_and_draw(random(8), random(8), 0), "count: expected at least 1, got 0"),
     ],
 )
 def test_misuse_is_refused(call, message):

@@ -83,7 +83,7 @@ def climb(
     draws: int = 1,
     first_bytes: int = BLOCK_BYTES,
     interpret: bool,
-) -> tuple[Array, Array]:
+) -> Array:
     """Hash pairs of nodes up to the root; then mix it, and draw.
 
     Every level is stored after the one below it, as are the digest and the words of draws: 128
@@ -102,8 +102,8 @@ def climb(
       first_bytes: length of the messages of the first level, whose other words are 0.
       interpret: whether the kernel runs on a CPU.
 
-    Returns the offset behind the last hash, and the counter of draws. All threads may read
-    ``memory.digest`` and ``memory.drawn`` after the next ``sync``.
+    Returns the offset behind the last hash. All threads may read ``memory.digest`` and
+    ``memory.drawn`` after the next ``sync``.
     """
     end = _MIX + np.int32(draws) if channel else _LEVEL
 
@@ -161,8 +161,7 @@ def climb(
         )
 
     start = (jnp.int32(0), jnp.int32(pairs), jnp.int32(offset), jnp.int32(source), jnp.uint32(0))
-    _, _, at, _, n_draws = lax.while_loop(going, step, start)
-    return at, n_draws
+    return lax.while_loop(going, step, start)[2]
 
 
 def _prepare(
@@ -194,15 +193,13 @@ class Climbed(NamedTuple):
 
     Attributes:
       layers: the layers above the given one, lowest first, uint32 ``[8, n]``.
-      digest: uint32 ``[8]`` after the mix of the root; None without a channel, as the others.
+      digest: uint32 ``[8]`` after the mix of the root; None without a channel, as ``drawn``.
       drawn: uint32 ``[8 draws]``, canonical.
-      n_draws: uint32 ``[1]``.
     """
 
     layers: tuple[Array, ...]
     digest: Array | None = None
     drawn: Array | None = None
-    n_draws: Array | None = None
 
 
 def fill(source: Ref, nodes: Ref, count: int) -> None:
@@ -243,8 +240,7 @@ def climb_from(
     # Behind the root: 128 nodes are stored at a time, also those of a mix and of draws.
     out = [jax.ShapeDtypeStruct((DIGEST_WORDS, count + LANES + 1 + draws), np.uint32)]
     if channel:
-        sizes = DIGEST_WORDS, DIGEST_WORDS * draws, 1
-        out += [jax.ShapeDtypeStruct((n,), np.uint32) for n in sizes]
+        out += [jax.ShapeDtypeStruct((DIGEST_WORDS * n,), np.uint32) for n in (1, draws)]
 
     def body(point: Any, places: Ref, source: Ref, *refs: Ref) -> None:
         del point
@@ -254,7 +250,7 @@ def climb_from(
         fill(source, memory.nodes, count)
         if channel:
             put(memory.digest, get(refs[0]))
-        _, n_draws = climb(
+        climb(
             memory,
             outs[0],
             jnp.int32(count // 2),
@@ -267,7 +263,6 @@ def climb_from(
         if channel:
             launch.sync(interpret)
             put(outs[1], get(memory.digest))
-            outs[3][0] = n_draws
 
     run = launch.launch(
         body,

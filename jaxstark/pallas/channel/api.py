@@ -1,8 +1,9 @@
 """The hashes of the Blake2s channel on the GPU, each in one launch, on traced values.
 
-A channel is its digest, uint32 ``[8]``, and its draw counter, a uint32 scalar; both stay on the
-device, so that commitments and challenges may follow each other without a trip to the host. The
-words are those of ``jaxstark.channel.Blake2sChannel``. These functions run the kernels or raise.
+A channel is its digest, uint32 ``[8]``, for every draw follows a mix in the same launch. It stays
+on the device, so that commitments and challenges may follow each other without a trip to the host.
+The words are those of ``jaxstark.channel.Blake2sChannel``. These functions run the kernels or
+raise.
 
 ``interpret=True`` runs the kernels on a CPU, for tests. Source: protocol section 5.
 """
@@ -14,7 +15,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
@@ -27,13 +27,11 @@ Array = Any
 class Step(NamedTuple):
     """A step of the channel that a launch makes beside other work: a mix, then draws.
 
-    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8 draws]``, canonical elements;
-    ``n_draws`` ``[1]``, the counter.
+    uint32. ``digest`` ``[8]`` after the mix; ``drawn`` ``[8 draws]``, canonical elements.
     """
 
     digest: Array
     drawn: Array
-    n_draws: Array
 
 
 @partial(jax.jit, static_argnames=("n_bytes", "interpret"))
@@ -59,32 +57,12 @@ def hash_words(
 
 
 @partial(jax.jit, static_argnames=("count", "interpret"))
-def draw(
-    digest: Array, n_draws: Array, count: int, *, interpret: bool = False
-) -> tuple[Array, Array]:
-    """Successive draws of base elements: uint32 ``[count, 8]``, canonical, and the counter then.
-
-    A draw with a word of 2p or more is thrown away and the next one taken.
-
-    Args:
-      digest: uint32 ``[8]``.
-      n_draws: draws since the last mix, uint32 ``[]`` or ``[1]``; the result has its shape.
-      count: how many draws, at least 1.
-      interpret: run on a CPU.
-
-    Raises ``ValueError`` for another shape, type or count.
-    """
-    _check_count(count)
-    digest, counter = _digest(digest), _counter("n_draws", n_draws)
-    words, after = mosaic_gpu.draw(digest, counter, count, interpret=interpret)
-    return words.reshape(count, DIGEST_WORDS), after.reshape(jnp.shape(n_draws))
-
-
-@partial(jax.jit, static_argnames=("count", "interpret"))
 def mix_and_draw(
     digest: Array, words: Array | Sequence[Array], count: int = 1, *, interpret: bool = False
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """Mix some words, then draw base elements, in one launch.
+
+    A draw with a word of 2p or more is thrown away and the next one taken.
 
     Args:
       digest: uint32 ``[8]``.
@@ -92,16 +70,14 @@ def mix_and_draw(
       count: how many draws, at least 1.
       interpret: run on a CPU.
 
-    Returns the digest after the mix, the elements of the draws, uint32 ``[8 count]``, and the
-    counter after them, uint32 ``[]``. Raises ``ValueError`` for another shape, type or count.
+    Returns the digest after the mix, and the elements of the draws, uint32 ``[8 count]``,
+    canonical. Raises ``ValueError`` for another shape, type or count.
     """
     _check_count(count)
     arrays = tuple(words) if isinstance(words, list | tuple) else (words,)
     _check_message(arrays)
-    mixed, drawn, after = mosaic_gpu.mix_and_draw(
-        _digest(digest), arrays, count, interpret=interpret
-    )
-    return mixed, drawn, after.reshape(())
+    mixed, drawn = mosaic_gpu.mix_and_draw(_digest(digest), arrays, count, interpret=interpret)
+    return mixed, drawn
 
 
 def step_kernel(
@@ -181,10 +157,3 @@ def _check_message(arrays: Sequence[Array]) -> int:
 def _digest(digest: Array) -> Array:
     _check("digest", digest, DIGEST_WORDS)
     return digest
-
-
-def _counter(name: str, counter: Array) -> Array:
-    shape = tuple(counter.shape)
-    if shape not in ((), (1,)) or counter.dtype != np.uint32:
-        raise ValueError(f"{name}: expected uint32 [] or [1], got {counter.dtype} {shape}")
-    return counter.reshape(1)

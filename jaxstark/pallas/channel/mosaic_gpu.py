@@ -1,4 +1,4 @@
-"""Channel kernels: one message in one launch, and draws.
+"""Channel kernels: one message in one launch, and draws after it.
 
 A hash that follows another one has no lanes to fill. All threads of the only block compute the
 same words as scalars, so that a step of the channel costs one launch and not the many small ones
@@ -56,19 +56,13 @@ class _After(NamedTuple):
 
 def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Array:
     """BLAKE2s-256 of the words of some arrays; see ``api.hash_words``."""
-    return launch.run(_step(arrays, n_bytes, None, None, interpret), interpret=interpret)[0]
-
-
-def draw(digest: Array, n_draws: Array, count: int, *, interpret: bool = False) -> list[Array]:
-    """``[words, counter]`` of draws of base elements, ``[8 count]``; see ``api.draw``."""
-    kernel = _step([digest], 0, _After(DRAW_BYTES, draws=count), n_draws, interpret)
-    return launch.run(kernel, interpret=interpret)
+    return launch.run(_step(arrays, n_bytes, None, interpret), interpret=interpret)[0]
 
 
 def mix_and_draw(
     digest: Array, arrays: Sequence[Array], count: int = 1, *, interpret: bool = False
 ) -> list[Array]:
-    """``[digest, words, counter]`` of a mix and the first draws; see ``api.mix_and_draw``."""
+    """``[digest, elements]`` of a mix and draws; see ``api.mix_and_draw``."""
     kernel = mix_and_draw_kernel(digest, arrays, count, interpret=interpret)
     return launch.run(kernel, interpret=interpret)
 
@@ -78,8 +72,7 @@ def mix_and_draw_kernel(
 ) -> Kernel:
     """What ``mix_and_draw`` launches, one block."""
     parts = (digest, *arrays)
-    after = _After(DRAW_BYTES, draws=count)
-    return _step(parts, _bytes(parts), after, jnp.zeros(1, np.uint32), interpret)
+    return _step(parts, _bytes(parts), _After(DRAW_BYTES, draws=count), interpret)
 
 
 def mix_and_prefix(
@@ -88,7 +81,7 @@ def mix_and_prefix(
     """``[digest, prefix]`` of a mix and of proof of work; see ``api.mix_and_prefix``."""
     parts = (digest, *arrays)
     after = _After(4 * (DIGEST_WORDS + 5), 4, ((0, POW_PREFIX), (DIGEST_WORDS + 4, bits)))
-    kernel = _step(parts, _bytes(parts), after, None, interpret)
+    kernel = _step(parts, _bytes(parts), after, interpret)
     return launch.run(kernel, interpret=interpret)
 
 
@@ -96,42 +89,30 @@ def _bytes(arrays: Sequence[Array]) -> int:
     return 4 * sum(a.shape[0] for a in arrays)
 
 
-def _step(
-    arrays: Sequence[Array],
-    n_bytes: int,
-    after: _After | None,
-    n_draws: Array | None,
-    interpret: bool,
-) -> Kernel:
-    """Hash ``n_bytes``, then what is ``after``; without bytes only that.
+def _step(arrays: Sequence[Array], n_bytes: int, after: _After | None, interpret: bool) -> Kernel:
+    """Hash ``n_bytes``, at least one, then what is ``after``.
 
-    Outputs: the digest if there are bytes, the digest of what is after, or one for each draw, and
-    the counter of draws.
+    Outputs: the digest, and that of what is after, or the elements of all draws.
     """
     blocks = -(-n_bytes // BLOCK_BYTES)
     draws = after.draws if after else 0
-    sizes = [DIGEST_WORDS] * bool(blocks)
-    sizes += [DIGEST_WORDS * max(draws, 1)] * (after is not None) + [1] * bool(draws)
+    sizes = [DIGEST_WORDS] + [DIGEST_WORDS * max(draws, 1)] * (after is not None)
     total = sum(a.shape[0] for a in arrays)
     arrays = list(arrays)
     long = total > MAX_SHARED_WORDS
     if long:
         padding = jnp.zeros(blocks * BLOCK_WORDS - total, np.uint32)
         arrays = [jnp.concatenate([*_cut_last(arrays, n_bytes), padding])]
-    counters = [n_draws] if draws else []
 
     def body(point: Any, places: Ref, *refs: Ref) -> None:
         del point
         sources, order = refs[: len(arrays)], Rounds.of(places, rounds.NATURAL)
-        start = refs[len(arrays)][0] if draws else jnp.uint32(0)
         outs, memory = refs[-1 - len(sizes) : -1], refs[-1]
         after_at = 0 if long else blocks * BLOCK_WORDS
         digest_at = after_at + (after.digest_at if after else 0)
         if not long:
             _gather(sources, memory, n_bytes, interpret)
         if after:
-            if not blocks:
-                put(memory, get(sources[0]))
             words = dict(after.words)
             for k in range(BLOCK_WORDS):
                 if not 0 <= k - after.digest_at < DIGEST_WORDS:
@@ -181,12 +162,11 @@ def _step(
                     launch.sync(interpret)
 
             words = compress(i, words)
-            if blocks:
 
-                @pl.when(i == np.int32(blocks - 1))
-                def _() -> None:
-                    put(outs[0], words)
-                    put(memory, words, digest_at)
+            @pl.when(i == np.int32(blocks - 1))
+            def _() -> None:
+                put(outs[0], words)
+                put(memory, words, digest_at)
 
             if not draws:
                 return i + np.int32(1), counter, words
@@ -196,21 +176,19 @@ def _step(
             @pl.when(is_draw)  # what is rejected is written over
             def _() -> None:
                 place = (i - np.int32(blocks)) * np.int32(DIGEST_WORDS)
-                put(outs[-2], tuple(m31.canonical(word) for word in words), place)
+                put(outs[1], tuple(m31.canonical(word) for word in words), place)
 
             i = lax.select(again, i, i + np.int32(1))
             return i, counter + is_draw.astype(np.uint32), words
 
-        state = (jnp.int32(0), start, rounds.initial_scalars())
-        _, counter, words = lax.while_loop(going, step, state)
-        if draws:
-            outs[-1][0] = counter
-        else:
-            put(outs[-1], words)
+        state = (jnp.int32(0), jnp.uint32(0), rounds.initial_scalars())
+        _, _, words = lax.while_loop(going, step, state)
+        if not draws:
+            put(outs[1], words)
 
     out = tuple(jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes)
     words = BLOCK_WORDS * (1 if long else blocks + (after is not None))
-    return Kernel(body, out, (1,), (words,), (rounds.NATURAL, *arrays, *counters))
+    return Kernel(body, out, (1,), (words,), (rounds.NATURAL, *arrays))
 
 
 def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:
@@ -224,7 +202,7 @@ def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:
 def _gather(sources: Sequence[Ref], memory: Ref, n_bytes: int, interpret: bool) -> None:
     """The words of all sources in shared memory, then zeros to the end of the last block."""
     at = 0
-    for source in sources if n_bytes else ():
+    for source in sources:
         size = source.shape[0]
         if size >= LANES:
             _copy(source, memory, at, 0, size // LANES, LANES)

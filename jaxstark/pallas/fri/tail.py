@@ -41,13 +41,11 @@ class Tail(NamedTuple):
       values: per layer uint32 ``[4, N]``, then those of the last layer, which has no tree.
       levels: per layer the levels of its tree, root first.
       digest: of the channel after the last draw, uint32 ``[8]``.
-      n_draws: draws since the last mix, uint32 ``[1]``.
     """
 
     values: tuple[Array, ...]
     levels: tuple[tuple[Array, ...], ...]
     digest: Array
-    n_draws: Array
 
 
 def shared_bytes(size: int) -> int:
@@ -75,15 +73,15 @@ def tail(
 
     def body(point: Any, places: Ref, source: Ref, twiddles: Ref, state: Ref, *refs: Ref) -> None:
         del point
-        nodes_out, values_out, digest_out, counter_out = refs[:4]
-        memory = top.Memory(refs[4], refs[5], refs[6], Rounds.of(places, rounds.PAIRED))
-        _load(source, memory.nodes, max(1, size // (_PACK * LANES)))
+        nodes_out, values_out, digest_out, nodes, channel, drawn = refs
+        memory = top.Memory(nodes, channel, drawn, Rounds.of(places, rounds.PAIRED))
+        _load(source, nodes, max(1, size // (_PACK * LANES)))
         put(memory.digest, get(state))
 
         def layer(i: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-            size, base, node, column, _ = carry
+            size, base, node, column = carry
             leaves = lax.shift_right_logical(size, np.int32(2))
-            after, n_draws = top.climb(
+            after = top.climb(
                 memory,
                 nodes_out,
                 leaves,
@@ -108,14 +106,13 @@ def tail(
             size, base, _ = lax.fori_loop(np.int32(0), step, fold, (size, base, challenge))
             _store(memory.nodes, base, values_out, column, size)
             columns = lax.max(np.int32(1), lax.shift_right_logical(size, np.int32(2)))
-            return size, base, after, column + columns, n_draws
+            return size, base, after, column + columns
 
         zero = jnp.int32(0)
-        begin = (jnp.int32(size), zero, zero, zero, jnp.uint32(0))
-        end = lax.fori_loop(np.int32(0), np.int32(len(steps)), layer, begin)
+        begin = (jnp.int32(size), zero, zero, zero)
+        lax.fori_loop(np.int32(0), np.int32(len(steps)), layer, begin)
         launch.sync(interpret)
         put(digest_out, get(memory.digest))
-        counter_out[0] = end[-1]
 
     # Of a layer: all nodes, the mix and the draw.
     hashes = [2 * (s // _PACK) - 1 + 2 for s in sizes[:-1]]
@@ -125,12 +122,11 @@ def tail(
             (DEGREE, starts[-1] + max(1, sizes[-1] // _PACK) + LANES, _PACK), np.uint32
         ),
         jax.ShapeDtypeStruct((DIGEST_WORDS,), np.uint32),
-        jax.ShapeDtypeStruct((1,), np.uint32),
     ]
     scratch = top.scratch(sum(_columns(size)))
     run = launch.launch(body, out, grid=(1,), scratch=scratch, barriers=False, interpret=interpret)
     inputs = values.reshape(DEGREE, -1, _PACK), table.reshape(-1, 2), digest
-    nodes, folded, digest, n_draws = run(rounds.PAIRED, *inputs)
+    nodes, folded, digest = run(rounds.PAIRED, *inputs)
     flat = folded.reshape(DEGREE, -1)
     at = [_PACK * start for start in starts]
     parts = [flat[:, a : a + s] for a, s in zip(at, sizes[1:], strict=True)]
@@ -138,7 +134,7 @@ def tail(
     for size_, count in zip(sizes[:-1], hashes, strict=True):
         levels.append(tuple(top.split_levels(nodes, size_ // _PACK, start)[::-1]))
         start += count
-    return Tail((values[:, :size], *parts), tuple(levels), digest, n_draws)
+    return Tail((values[:, :size], *parts), tuple(levels), digest)
 
 
 def _choose(i: Array, numbers: Sequence[int]) -> Array:

@@ -308,7 +308,7 @@ def defect(
     ``Transcript.mix_and_draw_beside`` asks for.
     """
     vanishing = multiples[-1, 0]  # pi^(L-1) of the point's x
-    return constraints.defect_and_draw(
+    return constraints.defect(
         p.air,
         p.shape,
         samples,

@@ -64,7 +64,7 @@ def defect(air, sizes):
     claims = sum(info.n_entries > 0 for info in air.info.components)
     rest = (shape(of.n_samples, 4), shape(4), shape(4), *scalars(air), shape(claims, 4))
     mixed = shape(8), shape(4 * of.n_samples)
-    return partial(constraints.defect_and_draw, air, of), (*rest, mixed)
+    return partial(constraints.defect, air, of), (*rest, mixed)
 
 
 def deep_quotients():

@@ -68,7 +68,7 @@ def test_t32_interaction_columns_are_those_of_xla(air, index, log_sizes):
 def test_t32_the_check_at_the_point_is_that_of_the_verifier(name):
     case = points.random_case(*points.AIRS[name])
     arguments = points.arguments(case)
-    got = api.defect(*arguments[:2], *on_device(arguments[2:]))
+    got, _ = api.defect(*arguments[:2], *on_device(arguments[2:]))
     assert np.asarray(got).tolist() == points.expected(case) != [0, 0, 0, 0]
 
 
@@ -79,7 +79,7 @@ def test_t32_the_check_and_a_step_of_the_channel_share_a_launch(name):
     mixed = np.arange(8, dtype=np.uint32), arguments[2].reshape(-1)
     given = on_device((*arguments[2:], mixed))
     for _ in range(4):
-        got, step = api.defect_and_draw(*arguments[:2], *given)
+        got, step = api.defect(*arguments[:2], *given)
         assert np.asarray(got).tolist() == points.expected(case)
         digest, drawn = HostHashes().mix_and_draw(mixed[0], mixed[1:])
         assert_equal(step.digest, digest)
@@ -89,5 +89,5 @@ def test_t32_the_check_and_a_step_of_the_channel_share_a_launch(name):
 @pytest.mark.parametrize("name", ["legacy26", "range_sum", "obelysk"])
 def test_t32_the_check_at_the_point_of_a_proof_passes(name):
     arguments = points.arguments(points.honest_case(name))
-    got = api.defect(*arguments[:2], *on_device(arguments[2:]))
+    got, _ = api.defect(*arguments[:2], *on_device(arguments[2:]))
     assert np.asarray(got).tolist() == [0, 0, 0, 0]

@@ -183,14 +183,15 @@ def defect(
     public: Mapping[str, Array],
     elements: Sequence[Array],
     claims: Array,
+    mixed: Sequence[Array] | None = None,
     *,
     config: PointConfig = PointConfig(),  # noqa: B008
     interpret: bool = False,
-) -> Array:
+) -> tuple[Array, Step | None]:
     """The prover's own check at the out-of-domain point, uint32 ``[4]``: 0 if it passes.
 
     With v for ``vanishing``, this is ``composition_at(..) - v (left + v right)``: 0 exactly if
-    ``jaxstark.statement.composition_matches``.
+    ``jaxstark.statement.composition_matches``. Beside it in its launch, a step of the channel.
 
     Args:
       air: the AIR.
@@ -201,34 +202,13 @@ def defect(
       public: public vectors by name, uint32.
       elements: as ``jaxstark.logup.encode_elements`` makes them.
       claims: claimed sum of every component with lookups, uint32 ``[n, 4]``.
+      mixed: the digest of a channel, uint32 ``[8]``, then words to mix into it before a draw, as
+        for ``channel.api.mix_and_draw``; None for the check alone.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
-    Raises ``ValueError`` for other shapes and types, and for an AIR too large for a block.
-    """
-    given = (air, shape, samples, vanishing, coefficient, public, elements, claims)
-    return defect_and_draw(*given, None, config=config, interpret=interpret)[0]
-
-
-@partial(jax.jit, static_argnames=("air", "shape", "config", "interpret"))
-def defect_and_draw(
-    air: Air,
-    shape: ProofShape,
-    samples: Array,
-    vanishing: Array,
-    coefficient: Array,
-    public: Mapping[str, Array],
-    elements: Sequence[Array],
-    claims: Array,
-    mixed: Sequence[Array] | None,
-    *,
-    config: PointConfig = PointConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> tuple[Array, Step | None]:
-    """``defect``, and beside it in its launch a mix of some words into a channel and a draw.
-
-    ``mixed``: the digest of the channel, uint32 ``[8]``, then the words, as for
-    ``channel.api.mix_and_draw``; None for the check alone.
+    Returns the check and, with ``mixed``, the step. Raises ``ValueError`` for other shapes and
+    types, and for an AIR too large for a block.
     """
     code = point_program(air, shape, config)
     given: dict[Any, tuple[str, Array]] = {

@@ -95,7 +95,7 @@ def composition_coefficients(
         )
         by_size[k] = _add(by_size[k], quotient) if k in by_size else quotient
         start += count
-    return split(fft.interpolate(lift_and_add(by_size)))
+    return fft.split(fft.interpolate(lift_and_add(by_size)))
 
 
 def lift_and_add(by_size: Mapping[int, Any]) -> Any:
@@ -217,11 +217,3 @@ def _add(a: Any, b: Any) -> Any:
 @jax.jit
 def _lift_add(small: Any, large: Any) -> Any:
     return m31.add(lift(small, log_size(large)), large)
-
-
-@jax.jit
-def split(coefficients: Any) -> Any:
-    """Coefficients ``[4, 2^(L+1)]`` as left halves, then right halves: ``[8, 2^L]``."""
-    coordinates, size = coefficients.shape
-    halves = coefficients.reshape(coordinates, 2, size // 2)
-    return jnp.transpose(halves, (1, 0, 2)).reshape(2 * coordinates, size // 2)

@@ -101,6 +101,14 @@ def interpolate_with(values: Array | np.ndarray, table: Array) -> Array:
     return v
 
 
+@jax.jit
+def split(columns: Array) -> Array:
+    """The left halves of all columns ``[c, 2^k]``, then the right ones: ``[2 c, 2^(k-1)]``."""
+    count, size = columns.shape
+    halves = columns.reshape(count, 2, size // 2)
+    return jnp.transpose(halves, (1, 0, 2)).reshape(2 * count, size // 2)
+
+
 @partial(jax.jit, static_argnames="log_size")
 def _evaluate(coefficients: Array | np.ndarray, table: Array, log_size: int) -> Array:
     n_columns, size = coefficients.shape

@@ -339,8 +339,7 @@ def _compress(state: Array, message: Array, counter: Any, final: Any) -> Array:
     # The barrier keeps slices and transpositions out of the rounds.
     state, message = lax.optimization_barrier((state, message))
     words = tuple(state), tuple(message)
-    form = blake2s.Form(lax.optimization_barrier)
-    return jnp.stack(blake2s.compress(*words, counter, final, form))
+    return jnp.stack(blake2s.compress(*words, counter, final, blake2s.under_xla()))
 
 
 def _initial(lanes: int) -> Array:

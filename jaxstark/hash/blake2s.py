@@ -68,8 +68,7 @@ class Form(NamedTuple):
     """How a compression is written for a compiler; its value is the same.
 
     Attributes:
-      barrier: applied to the 16 working words after each half round. XLA callers take
-        ``lax.optimization_barrier``: without it XLA copies producers into every consumer.
+      barrier: applied to the 16 working words after each half round, see ``under_xla``.
       sum_of_three: ``a + b + x`` of words.
     """
 
@@ -78,6 +77,13 @@ class Form(NamedTuple):
 
 
 PLAIN = Form()
+
+
+def under_xla() -> Form:
+    """With a barrier, without which XLA copies producers into every consumer."""
+    from jax import lax
+
+    return Form(lax.optimization_barrier)
 
 
 def _rotate(x: Any, bits: int) -> Any:
@@ -157,10 +163,9 @@ def hash_words(columns: Any, n_bytes: int | None = None) -> Any:
         zero, options, stack = np.zeros(lanes, np.uint32), {}, np.stack
     else:
         import jax.numpy as jnp
-        from jax import lax
 
         zero, stack = jnp.zeros(lanes, np.uint32), jnp.stack
-        options = {"form": Form(lax.optimization_barrier)}
+        options = {"form": under_xla()}
     rows = list(columns)
     if size % 4:
         rows[-1] = rows[-1] & np.uint32((1 << (8 * (size % 4))) - 1)
@@ -184,7 +189,6 @@ def cpu_compressor(lanes: int) -> Callable[[Any, np.ndarray, int, bool], Any]:
     """
     import jax
     import jax.numpy as jnp
-    from jax import lax
 
     cpu = jax.local_devices(backend="cpu")[0]
     flags = {False: np.uint32(0), True: np.uint32(_MASK)}
@@ -193,9 +197,7 @@ def cpu_compressor(lanes: int) -> Callable[[Any, np.ndarray, int, bool], Any]:
 
     @jax.jit
     def blake2s_compress(state: Any, message: Any, counter: Any, final: Any) -> Any:
-        form = Form(lax.optimization_barrier)
-        out = compress(tuple(state), tuple(message), counter, final, form)
-        return jnp.stack(out)
+        return jnp.stack(compress(tuple(state), tuple(message), counter, final, under_xla()))
 
     def call(state: Any, message: np.ndarray, counter: int, final: bool) -> Any:
         with jax.default_device(cpu):

@@ -156,6 +156,13 @@ def run_together(kernels: Sequence[Kernel], *, interpret: bool) -> list[list[Arr
     return [[next(results) for _ in kernel.out] for kernel in kernels]
 
 
+def is_words(array: Array, shape: tuple[int | None, ...]) -> bool:
+    """Whether an array is uint32 of a shape, in which None stands for any extent."""
+    got = tuple(array.shape)
+    good = len(got) == len(shape) and all(s in (None, g) for s, g in zip(shape, got, strict=True))
+    return good and array.dtype == np.uint32
+
+
 def _point(index: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
     """Coordinates of a flat index, last axis fastest."""
     point = []

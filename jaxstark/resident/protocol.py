@@ -128,8 +128,8 @@ def after_trace(
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
     relations, elements, claims = (), (), jnp.zeros((0, 4), np.uint32)
     if p.air.has_lookups:
-        relations = tuple(drawn.reshape(-1, 2, 4))
-        elements = stages.relation_elements(p, drawn.reshape(-1, 2, 4))
+        pairs = drawn.reshape(-1, 2, 4)
+        relations, elements = tuple(pairs), stages.relation_elements(p, pairs)
         columns, claims = stages.interaction(
             p, inputs.rows, inputs.fixed_rows, inputs.public, elements
         )

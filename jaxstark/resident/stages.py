@@ -57,10 +57,10 @@ def _interpolate(p: Program, t: Tables, values: Array) -> Array:
 
 
 def _interpolate_halves(p: Program, t: Tables, values: Array) -> Array:
-    """``composition.split`` of the coefficients."""
+    """``fft.split`` of the coefficients."""
     k = log_size(values)
     if not fft_kernels.fits(k):
-        return composition.split(fft.interpolate(values, t.inverse[k]))
+        return fft.split(fft.interpolate(values, t.inverse[k]))
     return fft_kernels.interpolate(values, t.inverse[k], halves=True, interpret=p.interpret)
 
 

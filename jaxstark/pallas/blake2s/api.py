@@ -20,6 +20,7 @@ import numpy as np
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.lifting import lift
+from jaxstark.pallas import launch
 from jaxstark.pallas.blake2s import message, mosaic_gpu, top
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig, TreeConfig
 from jaxstark.pallas.blake2s.message import Message, Words
@@ -362,11 +363,9 @@ def _commit_message(
 
 
 def _check(name: str, array: Array, lanes: int, rows: int | None) -> None:
-    shape = tuple(array.shape)
-    good = len(shape) == 2 and shape[1] == lanes and rows in (None, shape[0])
-    if not good or array.dtype != np.uint32:
-        expected = f"[{'w' if rows is None else rows}, {lanes}]"
-        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {shape}")
+    if not launch.is_words(array, (rows, lanes)):
+        expected, got = f"[{'w' if rows is None else rows}, {lanes}]", tuple(array.shape)
+        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {got}")
 
 
 def _check_groups(groups: Sequence[Array]) -> list[int]:

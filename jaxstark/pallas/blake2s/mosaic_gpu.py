@@ -127,12 +127,7 @@ class _Tree:
             _repeat(plan.levels, layer)
 
     def _hash_leaves(
-        self,
-        message: Message,
-        sources: list[Ref],
-        out: Ref,
-        memory: Ref,
-        block: Any,
+        self, message: Message, sources: list[Ref], out: Ref, memory: Ref, block: Any
     ) -> None:
         steps = min(2 * self.plan.tiles, message.size // LANES)
         written = form.waiting(self.interpret)

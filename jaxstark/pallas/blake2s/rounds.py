@@ -3,9 +3,8 @@
 A block of code is fetched at every launch before it runs for the first time: ten written-out rounds
 take longer to fetch than to run. Here they are one body, which reads the words of a block in each
 round's order, while the round before it computes. That order comes from a small array, so the
-words have to lie in memory. Where all
-lanes of a device are busy, ``jaxstark.hash.blake2s.compress`` is the faster form of the same.
-Source: protocol section 3.
+words have to lie in memory. Where all lanes of a device are busy, the written-out rounds of
+``jaxstark.hash.blake2s.compress`` are faster. Source: protocol section 3.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
+from jaxstark.pallas import launch
 from jaxstark.pallas.channel import mosaic_gpu
 from jaxstark.pallas.launch import Kernel
 
@@ -137,10 +137,9 @@ def _check_count(count: int) -> None:
 
 
 def _check(name: str, array: Array, size: int | None) -> None:
-    shape = tuple(array.shape)
-    if len(shape) != 1 or size not in (None, *shape) or array.dtype != np.uint32:
-        expected = f"[{'w' if size is None else size}]"
-        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {shape}")
+    if not launch.is_words(array, (size,)):
+        expected, got = f"[{'w' if size is None else size}]", tuple(array.shape)
+        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {got}")
 
 
 def _check_message(arrays: Sequence[Array]) -> int:

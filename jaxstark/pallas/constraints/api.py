@@ -283,8 +283,6 @@ def _columns(
 
 
 def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
-    got = tuple(array.shape)
-    good = len(got) == len(shape) and all(s in (None, g) for s, g in zip(shape, got, strict=True))
-    if not good or array.dtype != np.uint32:
-        expected = str(shape).replace("None", "n")
+    if not launch.is_words(array, shape):
+        expected, got = str(shape).replace("None", "n"), tuple(array.shape)
         raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {got}")

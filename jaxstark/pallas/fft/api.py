@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxstark.fft import split
 from jaxstark.fft_reference import log_length
 from jaxstark.pallas.fft import mosaic_gpu, storage
 from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, StorageConfig
@@ -67,7 +68,7 @@ def interpolate(
         last = halves and layers[1] == log_size
         v = _above(v, table, layers, log_size, config, True, False, interpret, halves=last)
     if halves and log_size <= TILE_LOG:
-        v = v.reshape(len(v), 2, -1).swapaxes(0, 1).reshape(2 * len(v), -1)
+        v = split(v)
     return v
 
 

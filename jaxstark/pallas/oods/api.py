@@ -20,6 +20,7 @@ import numpy as np
 from jaxstark import circle
 from jaxstark.fields import wide
 from jaxstark.fields.qm31 import DEGREE
+from jaxstark.pallas import launch
 from jaxstark.pallas.oods import mosaic_gpu
 from jaxstark.pallas.oods.config import LOG_LANES, EvaluateConfig
 from jaxstark.pallas.oods.mosaic_gpu import Products
@@ -162,8 +163,6 @@ def _some(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
 
 
 def _check(name: str, array: Array, shape: tuple[int | None, ...]) -> None:
-    got = tuple(array.shape)
-    good = len(got) == len(shape) and all(s in (None, g) for s, g in zip(shape, got, strict=True))
-    if not good or array.dtype != np.uint32:
-        expected = ", ".join("any" if s is None else str(s) for s in shape)
-        raise ValueError(f"{name}: expected uint32 [{expected}], got {array.dtype} {list(got)}")
+    if not launch.is_words(array, shape):
+        expected, got = ", ".join("any" if s is None else str(s) for s in shape), list(array.shape)
+        raise ValueError(f"{name}: expected uint32 [{expected}], got {array.dtype} {got}")

@@ -18,6 +18,7 @@ from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fri import api as fri_kernels
 from jaxstark.pallas.fri.api import Tail
+from jaxstark.pallas.fri.config import most_in_tail
 from jaxstark.params import fri_packing
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import Made, stage
@@ -60,6 +61,8 @@ def tail_layers(p: Program, index: int) -> int:
     steps = p.params.fri_steps(p.log_size)
     logs = [p.log_domain - sum(steps[:i]) for i in range(len(steps))]
     packs = [fri_packing(log, step) for log, step in zip(logs, steps, strict=True)]
+    if 1 << logs[index] > most_in_tail(p.log_domain):
+        return 0
     for end in range(len(steps), index, -1):
         if fri_kernels.fits_tail(1 << logs[index], steps[index:end], packs[index:end]):
             return end - index

@@ -65,9 +65,9 @@ class TreeConfig(NamedTuple):
     max_tiles_log: int = 4
     max_leaf_tiles_log: int = 3
     blocks_log: int = 8
-    top_log: int = 9
+    top_log: int = 8
     spare_log: int = 1
-    rolled_log: int = 17
+    rolled_log: int = 15
     apart_log: int = 18
 
     def launches(self, log_leaves: int, *, leaves: bool = False) -> tuple[Launch, ...]:

@@ -6,6 +6,15 @@ from typing import NamedTuple, Self
 
 # Most values of the first layer of a tail, by shared memory: 24 bytes for each.
 MAX_TAIL = 1 << 13
+# One block takes longer for 2^13 values than launches of their own, which are three: proofs over
+# domains of ``2^LARGE_LOG`` points or more, where it makes no difference, spare them.
+SHORT_TAIL = 1 << 12
+LARGE_LOG = 24
+
+
+def most_in_tail(log_domain: int) -> int:
+    """The most values of the first layer of a tail, in a proof over ``2^log_domain`` points."""
+    return MAX_TAIL if log_domain >= LARGE_LOG else SHORT_TAIL
 
 
 class FoldConfig(NamedTuple):

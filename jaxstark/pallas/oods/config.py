@@ -42,8 +42,8 @@ class EvaluateConfig(NamedTuple):
       min_blocks: blocks stay at least that many while a chunk can still be halved.
     """
 
-    words_log: int = 2
-    vectors_log: int = 0
+    words_log: int = 0
+    vectors_log: int = 2
     max_chunk_log: int = 6
     min_blocks: int = 1024
 

@@ -190,11 +190,10 @@ def commit_composition(
     # Under XLA: a few small fusions beat a call site of a kernel, which costs compile time.
     powers = powers_traced(coefficient, p.shape.n_constraints)[::-1]
     domains = [_on_quotient_domain(p, t, tree) for tree in trees]
-    where = composition.locate(p.air, p.shape)
     components = [
         Component(
             index,
-            where[index],
+            composition.locate(p.air, p.shape)[index],
             tuple(domain.get(k, ()) for domain in domains),
             t.back.get(k, jnp.zeros(2 << k, np.int32)),  # no mask reaches back
         )
@@ -209,12 +208,13 @@ def commit_composition(
         if info.n_entries:
             scale = jnp.full(4, pow(1 << k, -1, m31.P), np.uint32)
             share, claim = m31.mul(claims[claim], scale), claim + 1
-        arguments = (p.air, *components[index], powers, share, public, elements)
+        _, where, arrays, back = components[index]
+        scalars = (share, public, elements)
         so_far = by_size.get(k)
         if constraints.fits(1 << k):
             of_all, places = moved.get(index, (None, ()))
             by_size[k] = constraints.component_quotient(
-                *arguments,
+                *(p.air, index, where, arrays, back, powers, *scalars),
                 first=start,
                 start=so_far,
                 moved=of_all,
@@ -222,10 +222,10 @@ def commit_composition(
                 interpret=p.interpret,
             )
         else:
-            whole = tuple(jnp.concatenate(g) if g else None for g in arguments[3])
+            whole = tuple(jnp.concatenate(g) if g else None for g in arrays)
             own = powers[start : start + count]
             quotient = composition.component_quotient(
-                *arguments[:3], whole, arguments[4], own, *arguments[6:]
+                p.air, index, where, whole, back, own, *scalars
             )
             by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
         start += count

@@ -76,8 +76,9 @@ def component_quotient(
       elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
       first: which power belongs to its first constraint; the others follow.
       start: what the quotient is added to, such as that of another component, of the same shape.
-      moved: masks one row back, made together with those of other components, and ``places``,
-        which of its rows are of this one, as ``moved.one_row_back`` returns both; else made here.
+      moved: masks one row back, made together with those of other components by
+        ``moved.one_row_back``; None to make them here.
+      places: which rows of ``moved`` are of this component, from there too.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 

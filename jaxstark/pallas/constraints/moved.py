@@ -61,16 +61,16 @@ def one_row_back(
 ) -> dict[int, tuple[Array, tuple[int, ...]]]:
     """What ``api.component_quotient`` takes as ``moved`` and ``places``, by index of a component.
 
-    Components that read nothing one row back are left out. An array is uint32
-    ``[rows, 2 lanes]``: the first and the last ``config.lanes`` slots; with ``config.gather`` it has
-    all slots of the domain. It is shared by all components for which it has the same width.
+    Components that read nothing one row back are left out. An array is uint32 ``[rows, 2 lanes]``:
+    the first and the last ``config.lanes`` slots; with ``config.gather`` it has all slots of the
+    domain. It is shared by all components for which it has the same width.
     """
+    # By size and tree, whose arrays and order they share.
     rows: dict[tuple[int, int], set[int]] = {}
-    of_size: dict[int, Component] = {}
+    of_size = {one.back.shape[0]: one for one in components}
     for one in components:
-        size = of_size.setdefault(one.back.shape[0], one).back.shape[0]
         for tree, row in columns_back(air, one.index, one.where):
-            rows.setdefault((size, tree), set()).add(row)
+            rows.setdefault((one.back.shape[0], tree), set()).add(row)
     pieces: dict[int, list[Array]] = {}
     places: dict[tuple[int, int, int], int] = {}
     width_of: dict[int, int] = {}
@@ -92,9 +92,8 @@ def one_row_back(
     out = {}
     for one in components:
         size = one.back.shape[0]
-        wanted = columns_back(air, one.index, one.where)
-        if wanted:
-            own = tuple(places[size, tree, row] for tree, row in wanted)
+        own = tuple(places[size, *found] for found in columns_back(air, one.index, one.where))
+        if own:
             out[one.index] = tables[width_of[size]], own
     return out
 

@@ -29,6 +29,7 @@ from jaxstark.air.legacy26 import legacy26
 from jaxstark.air.plonk import fibonacci_plonk
 from jaxstark.fields.qm31 import QM31
 from jaxstark.interaction import interaction_columns
+from jaxstark.logup import elements_shape
 from jaxstark.pallas.constraints import api as constraints
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
@@ -174,11 +175,8 @@ def _constraints(size: Size) -> Prepared:
 def _interaction(size: Size) -> Prepared:
     air = fibonacci_plonk(size.log_size)
     comp, info, n = air.components[0], air.info.components[0], 1 << size.log_size
-    elements = []
-    for relation in air.relations:
-        element = words(1 + relation.arity, 4, seed=3)
-        element[1] = (1, 0, 0, 0)  # the first power of alpha
-        elements.append(element)
+    elements = words(*elements_shape(air), seed=3)
+    elements[:, 1] = (1, 0, 0, 0)  # the first power of alpha
     columns, fixed = len(comp.columns), len(comp.preprocessed_names)
     count = columns + fixed + 4 * info.n_batches
 
@@ -189,7 +187,7 @@ def _interaction(size: Size) -> Prepared:
 
     return Prepared(
         lambda *arrays: constraints.interaction(air, 0, *arrays, interpret=size.interpret),
-        (words(columns, n), words(fixed, n, seed=1), {}, tuple(elements)),
+        (words(columns, n), words(fixed, n, seed=1), {}, elements),
         reference,
         count * WORD * n,
     )

@@ -20,11 +20,21 @@ from jaxstark.fields import m31, qm31, sums
 from jaxstark.fields.qm31 import QM31
 
 
+def elements_shape(air: Air) -> tuple[int, int, int]:
+    """Shape of the encoded elements of an AIR that has relations."""
+    return len(air.relations), 1 + max(r.arity for r in air.relations), qm31.DEGREE
+
+
 def encode_elements(air: Air, elements: Mapping[Any, RelationElements]) -> Any:
-    """Relation elements as a traced argument: uint32 ``[1 + arity, 4]`` per relation."""
-    return tuple(
-        np.array([elements[r].z, *elements[r].alpha_powers], np.uint32) for r in air.relations
-    )
+    """Relation elements ``z, 1, alpha, ..`` as a traced argument, for an AIR that has relations.
+
+    Returns uint32 ``[relations, 1 + largest arity, 4]``; rows past the arity of a relation are 0.
+    """
+    out = np.zeros(elements_shape(air), np.uint32)
+    for words, relation in zip(out, air.relations, strict=True):
+        element = elements[relation]
+        words[: 1 + relation.arity] = [element.z, *element.alpha_powers]
+    return out
 
 
 def decode_public(air: Air, arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -33,7 +43,7 @@ def decode_public(air: Air, arrays: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def batch_fractions(
-    air: Air, entries: Sequence[Entry], elements: Sequence[Any], rows: int
+    air: Air, entries: Sequence[Entry], elements: Any, rows: int
 ) -> tuple[QM31, QM31]:
     """Numerators and denominators of all pairs of entries, QM31 of uint32 ``[batches, rows]``.
 

@@ -126,7 +126,8 @@ def after_trace(
     done("commit trace", tree)
 
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
-    relations, elements, claims = (), (), jnp.zeros((0, 4), np.uint32)
+    relations, claims = (), jnp.zeros((0, 4), np.uint32)
+    elements = jnp.zeros((0, 1, 4), np.uint32)
     if p.air.has_lookups:
         pairs = drawn.reshape(-1, 2, 4)
         relations, elements = tuple(pairs), stages.relation_elements(p, pairs)

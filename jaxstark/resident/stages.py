@@ -21,10 +21,12 @@ from jaxstark.commit import Committed, log_size
 from jaxstark.deep_coefficients import powers_traced
 from jaxstark.fields import m31
 from jaxstark.interaction import interaction_columns
+from jaxstark.logup import elements_shape
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import api as constraints
+from jaxstark.pallas.constraints.moved import Component, one_row_back
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.resident.program import Program, Tables
@@ -121,12 +123,12 @@ def interaction(
     rows: Sequence[Array],
     fixed: dict[str, Array],
     public: dict[str, Array],
-    elements: Sequence[Array],
+    elements: Array,
 ) -> tuple[tuple[Array, ...], Array]:
     """The LogUp columns of components in order, and the claimed sums uint32 ``[n, 4]``.
 
-    ``fixed``: preprocessed columns by name, in row order; ``elements``: per relation
-    ``[1 + arity, 4]``.
+    ``fixed``: preprocessed columns by name, in row order; ``elements``: as
+    ``relation_elements`` makes them.
     """
     columns, claims = [], []
     for index, comp in enumerate(p.air.components):
@@ -159,14 +161,15 @@ def commit_interaction(
 
 
 @stage
-def relation_elements(p: Program, pairs: Array) -> tuple[Array, ...]:
-    """Per relation ``[z, 1, alpha, ..]``, uint32 ``[1 + arity, 4]``, of draws ``[n, 2, 4]``."""
-    arities = [relation.arity for relation in p.air.relations]
+def relation_elements(p: Program, pairs: Array) -> Array:
+    """Per relation ``[z, 1, alpha, ..]``, of draws ``[n, 2, 4]``.
+
+    Returns uint32 ``[n, 1 + largest arity, 4]``; no one reads rows past the arity of a relation.
+    """
     # Under XLA and for all relations at once, as in ``commit_composition``.
-    powers = jax.vmap(partial(powers_traced, count=max(arities)))(pairs[:, 1])
-    return tuple(
-        jnp.concatenate([pairs[i, :1], powers[i, :arity]]) for i, arity in enumerate(arities)
-    )
+    count = elements_shape(p.air)[1] - 1
+    powers = jax.vmap(partial(powers_traced, count=count))(pairs[:, 1])
+    return jnp.concatenate([pairs[:, :1], powers], axis=1)
 
 
 # Composition.
@@ -179,7 +182,7 @@ def commit_composition(
     trees: Sequence[Committed],
     coefficient: Array,
     public: dict[str, Array],
-    elements: Sequence[Array],
+    elements: Array,
     claims: Array,
     digest: Array | None = None,
 ) -> Made:
@@ -187,6 +190,16 @@ def commit_composition(
     # Under XLA: a few small fusions beat a call site of a kernel, which costs compile time.
     powers = powers_traced(coefficient, p.shape.n_constraints)[::-1]
     domains = [_on_quotient_domain(p, t, tree) for tree in trees]
+    components = [
+        Component(
+            index,
+            composition.locate(p.air, p.shape)[index],
+            tuple(domain.get(k, ()) for domain in domains),
+            t.back.get(k, jnp.zeros(2 << k, np.int32)),  # no mask reaches back
+        )
+        for index, k in enumerate(p.shape.log_sizes)
+    ]
+    moved = one_row_back(p.air, [c for c in components if constraints.fits(c.back.shape[0] // 2)])
     by_size: dict[int, Array] = {}
     start = claim = 0
     for index, k in enumerate(p.shape.log_sizes):
@@ -195,27 +208,24 @@ def commit_composition(
         if info.n_entries:
             scale = jnp.full(4, pow(1 << k, -1, m31.P), np.uint32)
             share, claim = m31.mul(claims[claim], scale), claim + 1
-        arguments = (
-            p.air,
-            index,
-            composition.locate(p.air, p.shape)[index],
-            tuple(domain.get(k, ()) for domain in domains),
-            t.back.get(k, jnp.zeros(2 << k, np.int32)),  # no mask reaches back
-            powers,
-            share,
-            public,
-            elements,
-        )
+        _, where, arrays, back = components[index]
+        scalars = (share, public, elements)
         so_far = by_size.get(k)
         if constraints.fits(1 << k):
+            of_all, places = moved.get(index, (None, ()))
             by_size[k] = constraints.component_quotient(
-                *arguments, first=start, start=so_far, interpret=p.interpret
+                *(p.air, index, where, arrays, back, powers, *scalars),
+                first=start,
+                start=so_far,
+                moved=of_all,
+                places=places,
+                interpret=p.interpret,
             )
         else:
-            whole = tuple(jnp.concatenate(g) if g else None for g in arguments[3])
+            whole = tuple(jnp.concatenate(g) if g else None for g in arrays)
             own = powers[start : start + count]
             quotient = composition.component_quotient(
-                *arguments[:3], whole, arguments[4], own, *arguments[6:]
+                p.air, index, where, whole, back, own, *scalars
             )
             by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
         start += count
@@ -298,7 +308,7 @@ def defect(
     multiples: Array,
     coefficient: Array,
     public: dict[str, Array],
-    elements: Sequence[Array],
+    elements: Array,
     claims: Array,
     mixed: Sequence[Array] | None,
 ) -> tuple[Array, Step | None]:

@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 from jaxstark import composition, deep  # noqa: E402
 from jaxstark.air.legacy26 import legacy26  # noqa: E402
+from jaxstark.logup import elements_shape  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.channel import api as channel  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
@@ -39,7 +40,7 @@ def shape(*dims: int):
 
 def scalars(air):
     public = {name: shape(length or 2) for name, length in air.public_values}
-    return public, tuple(shape(1 + r.arity, 4) for r in air.relations)
+    return public, shape(*elements_shape(air)) if air.relations else ()
 
 
 def quotient(air, index, sizes):

@@ -16,6 +16,7 @@ from jaxstark.air.wide_fibonacci import wide_fibonacci  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.interaction import interaction_columns  # noqa: E402
+from jaxstark.logup import elements_shape  # noqa: E402
 from jaxstark.pallas.constraints import api, logup  # noqa: E402
 from jaxstark.pallas.constraints.config import InteractionConfig, QuotientConfig  # noqa: E402
 from jaxstark.pallas.constraints.reads import reads  # noqa: E402
@@ -61,12 +62,18 @@ def words(rng, *shape: int) -> np.ndarray:
     return out
 
 
-def scalars(air: Air, rng) -> tuple[dict, tuple]:
+def random_elements(air: Air, rng) -> np.ndarray:
+    """Random words also where no one reads."""
+    if not air.relations:
+        return np.zeros((0, 1, 4), np.uint32)
+    elements = rng.integers(0, P, elements_shape(air), np.uint32)
+    elements[:, 1] = (1, 0, 0, 0)
+    return elements
+
+
+def scalars(air: Air, rng) -> tuple[dict, np.ndarray]:
     public = {n: rng.integers(0, P, size or 2, np.uint32) for n, size in air.public_values}
-    elements = [rng.integers(0, P, (1 + r.arity, 4), np.uint32) for r in air.relations]
-    for element in elements:
-        element[1] = (1, 0, 0, 0)
-    return public, tuple(elements)
+    return public, random_elements(air, rng)
 
 
 def quotient_case(air: Air, index: int, sizes: tuple[int, ...], seed: int = 0) -> tuple:
@@ -272,8 +279,8 @@ def test_small_components_are_refused_not_passed_on():
         (5, lambda p: p[1:], "powers: expected 6 from number 0 on, got 5"),
         (6, lambda s: s[:3], r"share: expected uint32 \(4,\)"),
         (7, lambda p: p | {"words": p["words"][:2]}, r"public value words: expected uint32 \(3,\)"),
-        (8, lambda e: e[:1], "elements: expected 2 arrays, got 1"),
-        (8, lambda e: (e[0][1:], e[1]), r"elements of relation three: expected uint32 \(4, 4\)"),
+        (8, lambda e: e[:1], r"elements: expected uint32 \(2, 4, 4\), got uint32 \(1, 4, 4\)"),
+        (8, lambda e: e[:, 1:], r"elements: expected uint32 \(2, 4, 4\), got uint32 \(2, 3, 4\)"),
     ],
 )
 def test_misuse_is_refused(place, change, message):

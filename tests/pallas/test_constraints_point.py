@@ -110,8 +110,9 @@ def on_host(code: Program, case: Case) -> list[int]:
         "coefficient": [case.coefficient],
         "vanishing": [case.vanishing],
     }
-    for i, element in enumerate(case.elements.values()):
-        values["element", i] = [element.z, *element.alpha_powers]
+    if case.elements:
+        rows = encode_elements(case.air, case.elements).reshape(-1, 4).tolist()
+        values["elements"] = [QM31(*row) for row in rows]
     values |= {("public", n): [qm31.from_base(w) for w in v] for n, v in case.public.items()}
     fixed = [value for key, _ in code.inputs for value in values[key]] + list(code.constants)
     total = qm31.ZERO
@@ -143,7 +144,7 @@ def arguments(case: Case) -> tuple:
         words(*case.vanishing),
         words(*case.coefficient),
         {name: words(*vector) for name, vector in case.public.items()},
-        tuple(words(*element) for element in encode_elements(case.air, case.elements)),
+        words(*encode_elements(case.air, case.elements)) if case.elements else (),
         words(*case.claims).reshape(-1, 4),
     )
 
@@ -337,8 +338,8 @@ def test_airs_too_large_for_a_block_are_refused():
         (3, lambda v: v[:3], r"vanishing: expected uint32 \(4,\)"),
         (4, lambda c: c[None], r"coefficient: expected uint32 \(4,\)"),
         (5, lambda p: p | {"words": p["words"][:2]}, r"public value words: expected uint32 \(3,\)"),
-        (6, lambda e: e[:1], "elements: expected 2 arrays, got 1"),
-        (6, lambda e: (e[0][1:], e[1]), r"elements of relation three: expected uint32 \(4, 4\)"),
+        (6, lambda e: e[:1], r"elements: expected uint32 \(2, 4, 4\), got uint32 \(1, 4, 4\)"),
+        (6, lambda e: e[:, 1:], r"elements: expected uint32 \(2, 4, 4\), got uint32 \(2, 3, 4\)"),
         (7, lambda c: c[:0], r"claims: expected uint32 \(1, 4\)"),
     ],
 )

@@ -19,6 +19,7 @@ from jaxstark.circle import SecurePoint  # noqa: E402
 from jaxstark.commit import Committed  # noqa: E402
 from jaxstark.fields import qm31  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
+from jaxstark.logup import elements_shape  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
 from jaxstark.params import PRESETS, ProofParams, fri_packing  # noqa: E402
@@ -74,9 +75,8 @@ def test_constraints_read_rows_through_all_arrays() -> None:
     where = composition.locate(air, shape)[1]
     trace, interaction = words(4, 2 << k, 1), words(8, 2 << k, 2)
     n = len(air.info.components[1].constraints)
-    elements = tuple(rng.integers(0, P, (1 + r.arity, 4), np.uint32) for r in air.relations)
-    for element in elements:
-        element[1] = (1, 0, 0, 0)
+    elements = rng.integers(0, P, elements_shape(air), np.uint32)
+    elements[:, 1] = (1, 0, 0, 0)
     rest = (
         circle.shifted_slots(k, k + 1, -1),
         rng.integers(0, P, (n, 4), np.uint32),

@@ -6,11 +6,14 @@ Interpreting and compiling for a CPU take about a minute a proof, hence the smal
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 jax = pytest.importorskip("jax")
+
+import jax.numpy as jnp  # noqa: E402
 
 import jaxstark  # noqa: E402
 from jaxstark.air import Air, Relation, component  # noqa: E402
@@ -20,7 +23,7 @@ from jaxstark.fields import m31  # noqa: E402
 from jaxstark.inputs import read_by_constraints  # noqa: E402
 from jaxstark.inputs import tables as device_tables  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
-from jaxstark.resident import driver  # noqa: E402
+from jaxstark.resident import batch, driver  # noqa: E402
 from jaxstark.resident.kernels import compile_programs  # noqa: E402
 from jaxstark.resident.program import Program, tables  # noqa: E402
 from jaxstark.resident.protocol import Inputs, on_device, protocol, unpacker  # noqa: E402
@@ -59,9 +62,9 @@ def _table(row, air):
         air.provide(relation, [row.a, row.b, row.a][: relation.arity], row.count)
 
 
-def readers() -> Trace:
+def readers(seed: int = 1) -> Trace:
     """Three relations; components of 2^8 and 2^7 rows with columns one row back."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     table = rng.integers(0, m31.P, (2, 128), np.uint32)
     chosen = rng.integers(0, 128, 256)
     a, b = table[:, chosen]
@@ -135,6 +138,24 @@ def test_t31_proofs_of_every_form_are_those_of_xla(name, params, where):
 def test_t31_relations_are_drawn_after_each_other(where):
     """And bases of two sizes, at the point and one row back, come from one launch."""
     check(readers(), PARAMS, where)
+
+
+@pytest.mark.slow
+def test_t31_a_batch_with_lookups_gives_the_proofs_of_xla():
+    """Relation elements and masks one row back differ from proof to proof of one program."""
+    traces = [readers(1), readers(2)]
+    key = traces[0].air.setup(traces[0].log_sizes, PARAMS)
+    p = Program(traces[0].air.structure, traces[0].air.shape(key.log_sizes), PARAMS, interpret=True)
+    each = driver.inputs_of_all(traces, key)
+    rows = [jnp.stack(some) for some in zip(*(inputs.rows for inputs in each), strict=True)]
+    digests = np.stack([driver.transcript_of(trace, key).digest for trace in traces])
+    inputs = each[0]._replace(rows=rows)
+    table = np.asarray(jax.jit(partial(batch._together, p))(tables(p), inputs, digests))
+    unpack = unpacker(driver.messages_like(p))
+    for trace, words in zip(traces, table, strict=True):
+        got = driver.finisher(trace, p, key, "device", check=True)(unpack(words))
+        want = jaxstark.prove(trace, params=PARAMS, insecure=True, implementation="xla")
+        assert got.to_bytes() == want.to_bytes()
 
 
 @pytest.mark.slow

@@ -19,13 +19,15 @@ import numpy as np
 
 from jaxstark.air.definition import Air
 from jaxstark.fields import m31, qm31
+from jaxstark.logup import elements_shape
 from jaxstark.pallas import launch
 from jaxstark.pallas.channel import api as channel
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import logup, point, quotient
 from jaxstark.pallas.constraints.config import InteractionConfig, PointConfig, QuotientConfig
+from jaxstark.pallas.constraints.moved import Component, columns_back, one_row_back
 from jaxstark.pallas.constraints.point_program import program as point_program
-from jaxstark.pallas.constraints.reads import Reads, locate, reads
+from jaxstark.pallas.constraints.reads import Reads, reads
 from jaxstark.pallas.launch import LANES
 from jaxstark.shape import ProofShape
 
@@ -37,7 +39,9 @@ def fits(rows: int) -> bool:
     return rows >= LANES and rows.bit_count() == 1
 
 
-@partial(jax.jit, static_argnames=("air", "index", "where", "first", "config", "interpret"))
+@partial(
+    jax.jit, static_argnames=("air", "index", "where", "first", "places", "config", "interpret")
+)
 def component_quotient(
     air: Air,
     index: int,
@@ -47,10 +51,12 @@ def component_quotient(
     powers: Array,
     share: Array,
     public: Mapping[str, Array],
-    elements: Sequence[Array],
+    elements: Array,
     *,
     first: int = 0,
     start: Array | None = None,
+    moved: Array | None = None,
+    places: tuple[int, ...] = (),
     config: QuotientConfig = QuotientConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
@@ -67,9 +73,12 @@ def component_quotient(
       powers: powers of the composition coefficient, uint32 ``[n, 4]``.
       share: claimed sum divided by the number of rows, uint32 ``[4]``; read if it has lookups.
       public: public vectors by name, uint32.
-      elements: as ``jaxstark.logup.encode_elements`` makes them.
+      elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
       first: which power belongs to its first constraint; the others follow.
       start: what the quotient is added to, such as that of another component, of the same shape.
+      moved: masks one row back, made together with those of other components by
+        ``moved.one_row_back``; None to make them here.
+      places: which rows of ``moved`` are of this component, from there too.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
@@ -91,17 +100,11 @@ def component_quotient(
         )
     if back.shape != (size,):
         raise ValueError(f"back: expected {size} slots, got shape {back.shape}")
-    # XLA moves the slots whose order in a block changes, those of the first and the last one.
-    lanes = config.lanes(size)
-    moved = back if config.gather else jnp.concatenate([back[:lanes], back[-lanes:]])
     arrays: dict[Any, Any] = {"trace": tuple(parts[1]), "powers": powers}
     if start is not None:
         arrays["start"] = start
     if set(comp.preprocessed_names) & read.current:
         arrays["fixed"] = tuple(parts[0])
-    rows = [r for n, r in zip(comp.columns, where.trace, strict=True) if n in read.previous]
-    if rows:
-        arrays["back"] = _take(parts[1], rows, moved)
     if info.n_entries:
         share = jnp.asarray(share)
         _check("share", share, (qm31.DEGREE,))
@@ -109,11 +112,17 @@ def component_quotient(
     for name in {"fixed", "trace", "interaction"} & set(arrays):
         for part in arrays[name]:
             _columns(f"{name} group", part, 2 * LANES, size)
-    if info.n_entries:
-        arrays["sums"] = _take(parts[2], where.interaction[-qm31.DEGREE :], moved)
+    if wanted := columns_back(air, index, where):
+        if moved is None:
+            own = Component(index, where, parts, back)
+            moved, places = one_row_back(air, [own], config=config)[index]
+        if len(places) != len(wanted):
+            raise ValueError(f"places: expected {len(wanted)} rows, got {len(places)}")
+        _check("moved", moved, (None, size if config.gather else 2 * config.lanes(size)))
+        arrays["moved"] = moved
     arrays |= _scalars(air, info, read, public, elements)
     return quotient.quotient(
-        air, index, read, where, arrays, size, first, config=config, interpret=interpret
+        air, index, read, where, arrays, places, size, first, config=config, interpret=interpret
     )
 
 
@@ -124,7 +133,7 @@ def interaction(
     columns: Array,
     fixed: Sequence[Array],
     public: Mapping[str, Array],
-    elements: Sequence[Array],
+    elements: Array,
     *,
     config: InteractionConfig = InteractionConfig(),  # noqa: B008
     interpret: bool = False,
@@ -140,7 +149,7 @@ def interaction(
       columns: trace columns in row order, uint32 ``[n, 2^k]``.
       fixed: its preprocessed columns in row order, each uint32 ``[2^k]``.
       public: public vectors by name, uint32.
-      elements: as ``jaxstark.logup.encode_elements`` makes them.
+      elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
@@ -181,7 +190,7 @@ def defect(
     vanishing: Array,
     coefficient: Array,
     public: Mapping[str, Array],
-    elements: Sequence[Array],
+    elements: Array,
     claims: Array,
     mixed: Sequence[Array] | None = None,
     *,
@@ -200,7 +209,7 @@ def defect(
       vanishing: ``pi^(L-1)(z.x)``, uint32 ``[4]``.
       coefficient: the composition coefficient, uint32 ``[4]``.
       public: public vectors by name, uint32.
-      elements: as ``jaxstark.logup.encode_elements`` makes them.
+      elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
       claims: claimed sum of every component with lookups, uint32 ``[n, 4]``.
       mixed: the digest of a channel, uint32 ``[8]``, then words to mix into it before a draw, as
         for ``channel.api.mix_and_draw``; None for the check alone.
@@ -213,14 +222,11 @@ def defect(
     code = point_program(air, shape, config)
     given: dict[Any, tuple[str, Array]] = {
         "samples": ("samples", samples),
+        "elements": ("elements", elements),
         "claims": ("claims", claims),
         "coefficient": ("coefficient", coefficient),
         "vanishing": ("vanishing", vanishing),
     }
-    if len(elements) != len(air.relations):
-        raise ValueError(f"elements: expected {len(air.relations)} arrays, got {len(elements)}")
-    for i, (relation, element) in enumerate(zip(air.relations, elements, strict=True)):
-        given["element", i] = (f"elements of relation {relation.name}", element)
     given |= {("public", name): (f"public value {name}", w) for name, w in public.items()}
     arrays = []
     for key, count in code.inputs:
@@ -228,6 +234,8 @@ def defect(
         expected: tuple[int, ...] = (count, qm31.DEGREE)
         if key in ("coefficient", "vanishing"):
             expected = (qm31.DEGREE,)
+        elif key == "elements":
+            expected = elements_shape(air)
         elif key[0] == "public":
             expected = (count,)
         _check(title, array, expected)
@@ -249,21 +257,10 @@ def _scalars(air: Air, info: Any, read: Reads, public: Any, elements: Any) -> di
     for name in read.public_names:
         out["public", name] = jnp.asarray(public[name])
         _check(f"public value {name}", out["public", name], (lengths[name],))
-    if len(elements) != len(air.relations):
-        raise ValueError(f"elements: expected {len(air.relations)} arrays, got {len(elements)}")
-    for i, relation in enumerate(air.relations):
-        if relation in info.entries:
-            out["element", i] = jnp.asarray(elements[i])
-            shape = (1 + relation.arity, qm31.DEGREE)
-            _check(f"elements of relation {relation.name}", out["element", i], shape)
+    if info.n_entries:
+        out["elements"] = jnp.asarray(elements)
+        _check("elements", out["elements"], elements_shape(air))
     return out
-
-
-def _take(parts: Sequence[Array], rows: Sequence[int], order: Array) -> Array:
-    """Rows of a group in another order of slots: lanes of a kernel cannot gather."""
-    found = [locate(parts, row) for row in rows]
-    picked = [jnp.take(part[row], order, unique_indices=True, mode="clip") for part, row in found]
-    return jnp.stack(picked)
 
 
 def _columns(

@@ -62,7 +62,7 @@ class Scalars:
 class Fractions:
     """LogUp fractions: their denominators from the elements of the relations."""
 
-    def __init__(self, air: Air, elements: Mapping[int, Scalars], lanes: int) -> None:
+    def __init__(self, air: Air, elements: Scalars, lanes: int) -> None:
         self._air, self._elements, self.lanes = air, elements, lanes
         self._wide: dict[tuple[int, int, int], Array] = {}
 
@@ -87,7 +87,7 @@ class Fractions:
         key = (which, i, c)
         if key not in self._wide:
             row = i + 1 if i else 0
-            word = self._elements[which][row, c]
+            word = self._elements[which, row, c]
             self._wide[key] = lazy.widen(word if i else lazy.complement(word))
         return self._wide[key]
 
@@ -166,11 +166,9 @@ def is_int(word: Any) -> bool:
 
 def scalars(air: Air, reads: Reads, memory: Mapping[Any, Ref], lanes: int) -> tuple[Any, Any]:
     """Fractions and public values, from the arrays of scalars."""
-    found: dict[str, dict[Any, Any]] = {"element": {}, "public": {}}
-    for key, ref in memory.items():
-        if isinstance(key, tuple) and key[0] in found:
-            found[key[0]][key[1]] = Scalars(ref, lanes)
-    return Fractions(air, found["element"], lanes), public_values(air, reads, found["public"])
+    elements = Scalars(memory.get("elements"), lanes)  # missing where no lookup loads them
+    public = {name: Scalars(memory["public", name], lanes) for name in reads.public_names}
+    return Fractions(air, elements, lanes), public_values(air, reads, public)
 
 
 def denominator(batch: Sequence[Fraction]) -> QM31:

@@ -20,6 +20,7 @@ from jaxstark.air.definition import Air, Constraints, PublicValues, Relation, Ro
 from jaxstark.air.felt import Felt
 from jaxstark.fields import m31, qm31
 from jaxstark.fields.qm31 import QM31
+from jaxstark.logup import elements_shape
 from jaxstark.pallas.constraints.config import PointConfig
 from jaxstark.pallas.constraints.reads import reads
 from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE, ProofShape
@@ -41,7 +42,7 @@ class Program(NamedTuple):
     order. The result of a block is that of its last instruction.
 
     Attributes:
-      inputs: ``(name, count)`` in order; names are ``samples``, ``("element", relation index)``,
+      inputs: ``(name, count)`` in order; names are ``samples``, ``elements``, of all relations,
         ``claims``, ``coefficient``, ``vanishing`` and ``("public", name)``, words of M31.
       constants: values of the slots that follow.
       code: uint32 ``[blocks, steps, 2]``.
@@ -241,7 +242,8 @@ def _trace(
     lengths = dict(air.public_values)
     claims = sum(1 for info in air.info.components if info.n_entries)
     inputs: list[tuple[Any, int]] = [("samples", shape.n_samples)]
-    inputs += [(("element", i), 1 + r.arity) for i, r in enumerate(air.relations)]
+    count, width, _ = elements_shape(air) if air.relations else (0, 0, 0)
+    inputs += [("elements", count * width)] if count else []
     inputs += [("claims", claims)] if claims else []
     inputs += [("coefficient", 1), ("vanishing", 1)]
     inputs += [(("public", name), lengths[name] or 0) for name in names]
@@ -253,7 +255,8 @@ def _trace(
     sampled = iter(slots["samples"])
     trees = [[[next(sampled) for _ in mask] for mask in tree] for tree in shape.all_offsets]
     elements = {
-        relation: _Elements(slots["element", i]) for i, relation in enumerate(air.relations)
+        relation: _Elements(slots["elements"][i * width :][: 1 + relation.arity])
+        for i, relation in enumerate(air.relations)
     }
     public = {name: slots["public", name] for name in names}
     claimed = iter(slots.get("claims", ()))

@@ -38,6 +38,7 @@ def quotient(
     reads: Reads,
     where: Any,
     arrays: Mapping[Any, Any],
+    places: Sequence[int],
     size: int,
     first: int,
     *,
@@ -46,23 +47,21 @@ def quotient(
 ) -> Array:
     """The composition quotient, uint32 ``[4, size]``.
 
-    ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``back``
-    and ``sums``, the columns of ``reads.previous`` (in the order of declaration) and the last
-    secure column, one row back; ``powers``, from ``first`` on, and ``share``; ``start``, to which
-    the quotient is added; the public vectors as ``("public", name)`` and the elements as
-    ``("element", relation index)``. Those that are not read may be missing.
+    ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``moved``,
+    what XLA moved one row back, at ``places`` in the order of ``moved.columns_back``; ``powers``,
+    from ``first`` on, and ``share``; ``start``, to which the quotient is added; the public vectors
+    as ``("public", name)``; ``elements`` of all relations. Those that are not read may be missing.
     """
     lanes = config.lanes(size)
     comp, info = air.components[index], air.info.components[index]
     names = tuple(arrays)
     inputs, structure = jax.tree.flatten(tuple(arrays.values()))
     last = info.n_batches - 1
-    moves = "back" in arrays or "sums" in arrays
 
     def body(point: Any, *refs: Ref) -> None:
         memory = dict(zip(names, jax.tree.unflatten(structure, refs[:-1]), strict=True))
         out = refs[-1]
-        place = _Place(point[0], size, lanes, config.gather or not moves)
+        place = _Place(point[0], size, lanes, config.gather or not places)
         here = place.here
         fractions, public = evaluation.scalars(air, reads, memory, lanes)
         powers = Scalars(memory["powers"], lanes)
@@ -99,8 +98,8 @@ def quotient(
                 share = Scalars(memory["share"], lanes).secure()
                 back = QM31(
                     *(
-                        place.load_back(memory["interaction"], row, memory["sums"], c)
-                        for c, row in enumerate(rows)
+                        place.load_back(memory["interaction"], row, memory["moved"], i)
+                        for row, i in zip(rows, places[-qm31.DEGREE :], strict=True)
                     )
                 )
                 step = qm31.add(qm31.sub(step, back), share)
@@ -111,7 +110,7 @@ def quotient(
             batches += 1
             settle()
 
-        row = _quotient_row(comp, reads, where, memory, place)
+        row = _quotient_row(comp, reads, where, memory, places, place)
         comp.evaluate(
             row, evaluation.Evaluator(public, fractions, info.n_entries, on_rule, on_batch)
         )
@@ -134,7 +133,12 @@ def quotient(
 
 
 def _quotient_row(
-    comp: Any, reads: Reads, where: Any, memory: Mapping[Any, Ref], place: _Place
+    comp: Any,
+    reads: Reads,
+    where: Any,
+    memory: Mapping[Any, Ref],
+    places: Sequence[int],
+    place: _Place,
 ) -> Row:
     """Masks in the size groups."""
     current: dict[str, Any] = {}
@@ -151,8 +155,8 @@ def _quotient_row(
         if name in reads.previous
     ]
     previous = {
-        name: partial(place.load_back, memory["trace"], row, memory["back"], i)
-        for i, (name, row) in enumerate(found)
+        name: partial(place.load_back, memory["trace"], row, memory["moved"], i)
+        for (name, row), i in zip(found, places[: len(found)], strict=True)
     }
     return Row(Masks(current), Masks(previous))
 

@@ -176,7 +176,7 @@ def main() -> int:
     require_jax()
     from _benchmark_ops import LEAST, OPS, Size
 
-    from jaxstark.pallas.launch import supported
+    from jaxstark.pallas.probe import supported
 
     names = list(OPS) if FLAGS.ops is None else FLAGS.ops
     for name in names:

@@ -156,9 +156,10 @@ def rows_pass(
                     launch.store_stack(memory, v, *index, axes=axes)
 
                 pl.when((column >= begin) & (column < end))(put)
-            # A thread reads what it wrote.
+            launch.sync(interpret)
             v = launch.load_stack(memory, own, *index, axes=axes)
         v = _low_layers(v, launch.load_stack(first, own, target), plan)
+        # A thread writes where it read.
         launch.store_stack(memory, v, *index, axes=axes)
         # Loads that the barrier would hold up.
         factors = launch.spread_stack(second, _SLOT_LANES, slots, target)

@@ -77,6 +77,22 @@ def _to_storage(size: Size) -> Prepared:
     )
 
 
+def _interpolate_rows(size: Size) -> Prepared:
+    k, c = size.log_size, size.columns
+    config = FftConfig()
+    layers = config.of_rows(k)
+    # Otherwise one pass puts rows into order, and one does the layers of a tile.
+    passes = 1 + len(config.strided(k, layers)) if layers else 2 + len(config.strided(k))
+    order = circle.slot_to_row(k)
+    return Prepared(
+        partial(fft_kernels.interpolate_rows, interpret=size.interpret),
+        (words(c, 1 << k), np.asarray(fft.inverse_twiddles(k))),
+        lambda rows, table: fft.interpolate_with(jnp.take(rows, order, axis=1, mode="clip"), table),
+        2 * passes * c * (WORD << k),
+        passes=passes,
+    )
+
+
 def _fold_inputs(size: Size) -> tuple[np.ndarray, ...]:
     n = 1 << size.log_size
     return words(4, n), words(n, seed=1), words(4, seed=2)
@@ -196,6 +212,7 @@ def _interaction(size: Size) -> Prepared:
 OPS: dict[str, Callable[[Size], Prepared]] = {
     "to_storage": _to_storage,
     "interpolate": _interpolate,
+    "interpolate_rows": _interpolate_rows,
     "extend": _extend,
     "leaves": hashing.leaves,
     "levels": hashing.levels,
@@ -212,7 +229,7 @@ OPS: dict[str, Callable[[Size], Prepared]] = {
 }
 # log2 of the least rows that the kernels take, where 2^8 are too few.
 LEAST = {"to_storage": STORAGE_MIN_LOG, "fold_and_hash": 7 + PACK_LOG + FOLD_STEP}
-LEAST |= {"commit_layer": 8 + PACK_LOG}
+LEAST |= {"commit_layer": 8 + PACK_LOG, "interpolate_rows": STORAGE_MIN_LOG}
 # What was set out for one H200: ("bytes" or "hashes", per second).
 TARGETS = {
     "interpolate": ("bytes", 3e12),

@@ -49,7 +49,7 @@ _record.define_flags()
 CHECK_BITS = 8
 # Operations without columns are measured once.
 ANY_COLUMNS = ("to_storage", "interpolate", "extend", "leaves", "commit", "out_of_domain")
-ANY_COLUMNS += ("quotients",)
+ANY_COLUMNS += ("quotients", "interpolate_rows")
 # Without a size either.
 NO_SIZE = ("grind", "channel")
 # Of calls that are dispatched together.
@@ -176,7 +176,7 @@ def main() -> int:
     require_jax()
     from _benchmark_ops import LEAST, OPS, Size
 
-    from jaxstark.pallas.launch import supported
+    from jaxstark.pallas.probe import supported
 
     names = list(OPS) if FLAGS.ops is None else FLAGS.ops
     for name in names:

@@ -41,7 +41,7 @@ def choose(implementation: str | None, transcript: str) -> str:
     if transcript not in TRANSCRIPTS:
         raise ValueError(f"transcript: expected 'host' or 'device', got {transcript!r}")
     if implementation != "xla" and (implementation or jax.default_backend() == "gpu"):
-        from jaxstark.pallas.launch import supported  # kernels cost a second to import
+        from jaxstark.pallas.probe import supported  # kernels cost a second to import
 
         good, reason = supported()
         if good:

@@ -14,7 +14,7 @@ import jaxstark  # noqa: E402
 from jaxstark import implementation  # noqa: E402
 from jaxstark.air.wide_fibonacci import wide_fibonacci, wide_fibonacci_columns  # noqa: E402
 from jaxstark.implementation import STAGES, Clock, choose  # noqa: E402
-from jaxstark.pallas import launch  # noqa: E402
+from jaxstark.pallas import probe  # noqa: E402
 from jaxstark.proof import Proof  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 from tests.golden.cases import golden  # noqa: E402
@@ -110,7 +110,7 @@ def test_a_folder_of_programs_needs_one_program(trace, tmp_path, compilations):
 
 def test_a_gpu_that_fails_the_probe_is_refused_by_its_reason(monkeypatch):
     """Asked for, kernels are never replaced in silence; not asked for, XLA takes over."""
-    monkeypatch.setattr(launch, "supported", lambda: (False, "Some GPU does not run the probe"))
+    monkeypatch.setattr(probe, "supported", lambda: (False, "Some GPU does not run the probe"))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert choose(None, "host") == "xla"
     with pytest.raises(ValueError) as error:
@@ -122,7 +122,7 @@ def test_a_gpu_that_fails_the_probe_is_refused_by_its_reason(monkeypatch):
 
 
 def test_a_gpu_that_runs_the_probe_takes_kernels(monkeypatch):
-    monkeypatch.setattr(launch, "supported", lambda: (True, "Some GPU runs the probe"))
+    monkeypatch.setattr(probe, "supported", lambda: (True, "Some GPU runs the probe"))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert choose(None, "host") == choose(None, "device") == "mosaic_gpu"
     assert choose("mosaic_gpu", "device") == "mosaic_gpu"

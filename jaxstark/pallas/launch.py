@@ -244,19 +244,24 @@ def stack(*lanes: int, vector: int = 1) -> Any:
     nothing.
 
     Args:
-      lanes: (128 vector,), the lanes in order; (rows, words), in order too unless (4, 32) or three
-        axes, which have a warp for each of the first 4.
+      lanes: (128 vector,), the lanes in order; (rows, words), in order too unless (4, 32); three
+        axes or more of which the first is 4, in order, with a warp for each of those; or
+        (2, 2, 32), in order, which may lie in rows of shared memory at any word. Of other lanes,
+        four neighbours move as a row of a matrix instruction, which wants multiples of 16 bytes.
       vector: neighbouring words of a thread.
     """
     if len(lanes) == 1:
-        tiles, warps, threads = ((1, *lanes), (32 * vector,), (vector,)), -3, (-2,)
+        tiles, warps, threads = ((1, *lanes), (32 * vector,), (vector,)), (-3,), (-2,)
     elif len(lanes) == 2 and lanes[0] > 4:
-        tiles, warps, threads = ((1, *lanes), (lanes[0] // 4, lanes[1]), (1,)), -5, (-3, -2)
+        tiles = (1, *lanes), (lanes[0] // 4, lanes[1]), (1,)
+        warps, threads = (-5,), (-3, -2)
+    elif lanes[0] == 2:
+        tiles, warps, threads = ((1, *lanes), (2,), (1,)), (-5, -4), (-3, -2)
     else:
-        tiles, warps = ((1, *lanes), (1,)), -len(lanes) - 1
+        tiles, warps = ((1, *lanes), (1,)), (-len(lanes) - 1,)
         threads = tuple(range(-len(lanes), -1))
     return plgpu.Layout.TILED(
-        plgpu.Tiling(tiles), warp_dims=(warps,), lane_dims=threads, vector_dim=-1
+        plgpu.Tiling(tiles), warp_dims=warps, lane_dims=threads, vector_dim=-1
     )
 
 
@@ -283,6 +288,41 @@ def spread_stack(
     words = plgpu.load(view, layout=layout.reduce(tuple(missing)), optimized=False)
     shape = (view.shape[0], *lanes)
     return plgpu.layout_cast(lax.broadcast_in_dim(words, shape, tuple(range(rank))), layout)
+
+
+def load_mirrored(
+    ref: Ref,
+    lanes: tuple[int, ...],
+    layout: Any,
+    index: Callable[[Sequence[Any]], tuple[Any, ...]],
+    *,
+    interpret: bool,
+) -> Array:
+    """``[n, *lanes]`` in a layout from ``stack``, end to end along the lanes, which are in order.
+
+    No layout runs backwards. Every thread computes where its words are instead, and a load of the
+    same words for all lanes takes them there.
+
+    Args:
+      ref: global memory.
+      lanes: 128 in all, three axes or more.
+      layout: ``stack(*lanes)``.
+      index: of indices or slices along the axes of ``lanes``, the index of a view
+        ``[n, *lanes]``.
+      interpret: as for ``launch``.
+    """
+    if interpret:
+        words = load_stack(ref, layout, *index([slice(None)] * len(lanes)))
+        return lax.rev(words, tuple(range(1, words.ndim)))
+
+    def number(context: Any) -> Any:
+        """Of a thread, although a scalar is meant to be the same in all."""
+        del context
+        return mgpu.FragmentedArray.splat(mgpu.thread_idx(), (), is_signed=True)
+
+    out = plgpu.ShapeDtypeStruct((), np.dtype(np.int32), layout=plgpu.Layout.WG_SPLAT)
+    run: Any = plgpu.inline_mgpu(return_type=out)(number)
+    return spread_stack(ref, lanes, layout, *index(_point(np.int32(LANES - 1) - run(), lanes)))
 
 
 def load_repeated(
@@ -349,45 +389,3 @@ def copy_pairs(source: Ref, target: Ref, source_index: tuple, target_index: tupl
 
 def _strided(*shape: int) -> Any:
     return plgpu.Layout.WG_STRIDED(shape, vec_size=math.prod(shape) // LANES)
-
-
-@functools.cache
-def supported() -> tuple[bool, str]:
-    """Whether the default GPU runs these kernels, and what was found; never raises.
-
-    Decided by compiling and running one small kernel that uses global and shared memory, so that
-    a GPU nobody tried is not refused by name. The answer is kept for the process.
-    """
-    try:
-        device = jax.devices("gpu")[0]
-    except Exception as error:  # noqa: BLE001
-        return False, f"JAX finds no GPU: {_first_line(error)}"
-    name = f"{device.device_kind} with JAX {jax.__version__}"
-    try:
-        words = np.arange(2 * LANES, dtype=np.uint32)
-        with jax.default_device(device):
-            out = np.asarray(jax.jit(_probe)(words.reshape(LANES, 2)))
-        if not np.array_equal(out, words[::2] + 3 * words[1::2]):
-            return False, f"{name} ran the probe kernel with a wrong result"
-    except Exception as error:  # noqa: BLE001
-        return False, f"{name} does not run the probe kernel: {_first_line(error)}"
-    return True, f"{name} runs the probe kernel"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-
-
-def _probe(words: Array) -> Array:
-    def body(point: Any, source: Ref, target: Ref, memory: Ref) -> None:
-        del point
-        memory[:, 0] = load(source, slice(None), 0)
-        memory[:, 1] = load(source, slice(None), 1)
-        sync(False)
-        target[:] = load(memory, pl.ds(0, LANES), 0) + np.uint32(3) * load(
-            memory, pl.ds(0, LANES), 1
-        )
-
-    out = jax.ShapeDtypeStruct((LANES,), np.uint32)
-    return launch(body, out, grid=(1,), scratch=(shared((LANES, 2)),))(words)

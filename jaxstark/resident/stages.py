@@ -44,11 +44,11 @@ def root_of(tree: Committed) -> Array:
 # Commitments.
 
 
-def _to_storage(p: Program, t: Tables, pieces: Sequence[Array]) -> Array:
-    """The arrays of a size group, one after the other, in storage order."""
+def _interpolate_rows(p: Program, t: Tables, pieces: Sequence[Array]) -> Array:
+    """Coefficients of the arrays of a size group in row order, one after the other."""
     if (k := log_size(pieces[0])) in t.order:
-        return commit.take_rows(jnp.concatenate(pieces), t.order[k])
-    return fft_kernels.to_storage(pieces, interpret=p.interpret)
+        return _interpolate(p, t, commit.take_rows(jnp.concatenate(pieces), t.order[k]))
+    return fft_kernels.interpolate_rows(pieces, t.inverse[k], interpret=p.interpret)
 
 
 def _interpolate(p: Program, t: Tables, values: Array) -> Array:
@@ -100,7 +100,7 @@ def _commit_rows(p: Program, t: Tables, groups: Sequence[Sequence[Array]]) -> Co
 def _make_of_rows(
     p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None, draws: int = 1
 ) -> Made:
-    return _make(p, t, [_interpolate(p, t, _to_storage(p, t, g)) for g in groups], digest, draws)
+    return _make(p, t, [_interpolate_rows(p, t, g) for g in groups], digest, draws)
 
 
 @stage

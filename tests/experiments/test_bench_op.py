@@ -15,14 +15,14 @@ SMALL = ["--log_sizes=8", "--check_log_size=8", "--columns=3", CACHED]
 PLAIN = """
 import _benchmark_ops as ops
 import numpy as np
-from jaxstark.pallas import launch
+from jaxstark.pallas import probe
 
 def double(size):
     words = np.arange(size.columns << size.log_size, dtype=np.uint32)
     return ops.Prepared(lambda x: x + x, (words,), lambda x: {expected}, 2 * words.nbytes, 7, 2)
 
 ops.OPS = dict(double=double, grind=double)
-launch.supported = lambda: (True, "for the test")
+probe.supported = lambda: (True, "for the test")
 """
 
 

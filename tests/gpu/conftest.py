@@ -54,8 +54,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         import jax
 
-        from jaxstark.pallas import launch
+        from jaxstark.pallas import probe
 
-        good, reason = launch.supported()
+        good, reason = probe.supported()
         if not good or jax.default_backend() != "gpu":
             pytest.skip(f"no GPU for the kernels (`make test-gpu` looks for one): {reason}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,11 @@ def check(shape: Shape) -> None:
     if fft.fits(k):
         made = fft.interpolate(jnp.asarray(storage), jnp.asarray(twiddles.inverse_table(k)))
         coefficients = np.asarray(made)
+        if fft.to_storage_fits(k):
+            of_rows = partial(fft.interpolate_rows, table=jnp.asarray(twiddles.inverse_table(k)))
+            assert_equal(of_rows(jnp.asarray(rows)), coefficients)
+            pieces = [jnp.asarray(rows[:1]), jnp.asarray(rows[1:])]
+            assert_equal(of_rows(pieces), coefficients)
         halves = fft.interpolate(
             jnp.asarray(storage), jnp.asarray(twiddles.inverse_table(k)), halves=True
         )

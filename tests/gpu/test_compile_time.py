@@ -87,6 +87,11 @@ WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
 KERNELS = {
     "to_storage": (fft.to_storage, (WIDE,)),
     "interpolate": (fft.interpolate, (WIDE, shape(1 << L))),
+    "interpolate_rows": (fft.interpolate_rows, (WIDE, shape(1 << L))),
+    "interpolate_rows of several arrays": (
+        lambda x, y, z, t: fft.interpolate_rows([x, y, z], t),
+        (WIDE, WIDE, shape(1, 1 << L), shape(1 << L)),
+    ),
     "evaluate": (lambda x, t: fft.evaluate(x, L + 1, t), (WIDE, shape(2 << L))),
     "interpolate 2^8": (fft.interpolate, (shape(C, 1 << 8), shape(1 << 8))),
     "leaves": (lambda x: blake2s.leaves([x]), (shape(C, 2 << L),)),

@@ -17,7 +17,7 @@ from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.fft import api as fft  # noqa: E402
 from jaxstark.params import PRESETS  # noqa: E402
-from jaxstark.resident import memory  # noqa: E402
+from jaxstark.resident import memory, points  # noqa: E402
 from jaxstark.resident.program import Program  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 from tests.gpu._reference import assert_equal  # noqa: E402
@@ -108,6 +108,25 @@ def test_t36_the_last_of_nearly_2_31_words_are_in_their_places():
     assert_equal(got, want.astype(np.uint32))
 
 
+def test_t36_rows_of_nearly_2_31_words_are_interpolated_as_in_storage_order():
+    """15 columns of 2^27 words; both ways end in the same words."""
+    log_size, count = 27, 15
+    if free() < 40 << 30:
+        pytest.skip(f"expected 40 GB of free memory, got {free() / 1e9:.0f}")
+
+    @jax.jit
+    def numbered():
+        row = jnp.arange(1 << log_size, dtype=np.uint32)
+        column = jnp.arange(count, dtype=np.uint32)
+        return (row[None, :] * np.uint32(31) + column[:, None]) & np.uint32(P)
+
+    table = points.inverse_table(log_size, points.multiples())
+    rows = numbered()
+    got = fft.interpolate_rows(rows, table)
+    want = fft.interpolate(fft.to_storage(rows), table)
+    assert bool(jax.jit(lambda x, y: (x == y).all())(got, want))
+
+
 def test_t36_leaves_beyond_2_30_words_are_those_of_hashlib():
     """15 words for each of 2^26 leaves, 8 for each of their digests."""
     log_size, count = 26, 15
@@ -132,7 +151,11 @@ def test_t36_leaves_beyond_2_30_words_are_those_of_hashlib():
 
 def test_t36_2_31_words_are_refused():
     wide, table = (jax.ShapeDtypeStruct(s, np.uint32) for s in ((16, 1 << 27), (1 << 27,)))
-    for run, arguments in ((fft.to_storage, (wide,)), (fft.interpolate, (wide, table))):
+    for run, arguments in (
+        (fft.to_storage, (wide,)),
+        (fft.interpolate, (wide, table)),
+        (fft.interpolate_rows, (wide, table)),
+    ):
         with pytest.raises(ValueError, match="fewer than 2\\^31 words, got 16 x 2\\^27"):
             jax.eval_shape(run, *arguments)
     with pytest.raises(ValueError, match="points of the FRI domain: expected at most 2\\^27"):

@@ -13,6 +13,7 @@ from jaxstark.pallas.fft import api, mosaic_gpu, tile_views  # noqa: E402
 from jaxstark.pallas.fft.config import TILE_LOG, FftConfig, StorageConfig  # noqa: E402
 from jaxstark.pallas.fft.exchange import Exchanged, Views, exchange_pass  # noqa: E402
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
+from jaxstark.pallas.fft.rows import Rows, rows_pass  # noqa: E402
 from jaxstark.pallas.launch import LANES  # noqa: E402
 
 pytestmark = pytest.mark.floor
@@ -32,9 +33,12 @@ def shape(*dims: int):
     return jax.ShapeDtypeStruct(dims, np.uint32)
 
 
+def lowered(function, *shapes) -> str:
+    return jax.jit(function).trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
+
+
 def kernels(function, *shapes) -> int:
-    text = jax.jit(function).trace(*shapes).lower(lowering_platforms=("cuda",)).as_text()
-    return text.count("stablehlo.custom_call @mosaic_gpu")
+    return lowered(function, *shapes).count("stablehlo.custom_call @mosaic_gpu")
 
 
 # Values. Each shape costs seconds to compile for a CPU: few of them.
@@ -202,6 +206,42 @@ def test_several_arrays_lower_for_cuda_as_one_launch():
     assert kernels(lambda *x: api.to_storage(x), *arrays) == 1
 
 
+@pytest.mark.parametrize(
+    ("plan", "counts"),
+    [
+        (Rows(14, 7, 32), (2,)),  # four middle parts
+        (Rows(13, 8, 16), (1, 2)),
+        (Rows(13, 9, 16), (1,)),  # no middle part
+        (Rows(14, 10, 8), (0, 1, 1)),
+    ],
+    ids=str,
+)
+def test_first_layers_of_rows_are_those_of_storage_order(plan, counts):
+    """Of one array and of several; the view of rows with 32 and with 64 words of a thread."""
+    rows = [columns(count, plan.log_size, i) for i, count in enumerate(counts)]
+    table = twiddles.inverse_table(plan.log_size)
+    run = jax.jit(lambda x, t: rows_pass(x, t, plan, interpret=True))
+    stored = m31.canonical(np.concatenate(rows)[:, circle.slot_to_row(plan.log_size)])
+    want = some_layers(stored, table, 0, plan.layers, True)
+    assert np.array_equal(m31.canonical(np.asarray(run(rows, table))), want)
+
+
+@pytest.mark.parametrize(("counts", "log_size"), [((2,), 13), ((1, 2), 14), ((1, 1), 11)])
+def test_interpolation_of_rows_equals_that_of_storage_order(counts, log_size):
+    """Also where nothing is saved, and rows are put into order first."""
+    rows, table = [columns(c, log_size, c) for c in counts], twiddles.inverse_table(log_size)
+    got = api.interpolate_rows(rows if len(rows) > 1 else rows[0], table, interpret=True)
+    stored = m31.canonical(np.concatenate(rows))[:, circle.slot_to_row(log_size)]
+    assert np.array_equal(np.asarray(got), fft_reference.interpolate(stored))
+
+
+def test_a_batch_of_rows_is_interpolated():
+    rows, table = columns(2, 13, 5).reshape(2, 1, -1), twiddles.inverse_table(13)
+    run = jax.vmap(lambda x: api.interpolate_rows(x, table, interpret=True))
+    stored = m31.canonical(rows[:, 0, circle.slot_to_row(13)])
+    assert np.array_equal(np.asarray(run(rows))[:, 0], fft_reference.interpolate(stored))
+
+
 # Order in shared memory, which the interpreter does not check within a block.
 
 
@@ -212,7 +252,7 @@ def accesses(jaxpr):
         if name in ("load", "get", "swap", "store") and "smem" in str(eqn.invars[0].aval):
             kind = "write" if name in ("swap", "store") else "read"
             yield kind, str(eqn.invars[0].aval), str(eqn.params["tree"])
-        elif name.startswith(("commit_smem", "inline_mgpu")):
+        elif name.startswith(("commit_smem", "inline_mgpu")) and not eqn.outvars:
             yield "sync", "", ""
         for value in eqn.params.values():
             for part in value if isinstance(value, (tuple, list)) else [value]:
@@ -234,6 +274,8 @@ def exchanged(inverse: bool):
         (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=True), 4),
         (exchanged(False), 1),
         (exchanged(True), 1),
+        (lambda x, t: rows_pass([x], t, Rows(12, 8, 16)), 1),
+        (lambda x, t: rows_pass([x, x], t, Rows(12, 8, 16)), 2),
         (lambda x, t: api.to_storage(x, config=StorageConfig(8)), 64),
         (lambda x, t: api.to_storage([x, x], config=StorageConfig(8)), 64),
     ],
@@ -283,6 +325,28 @@ def test_vectors_of_an_exchange_do_not_meet_in_a_bank(width):
         assert sorted((s + i) % 32 for s in starts for i in range(width)) == list(range(32))
 
 
+@pytest.mark.parametrize("layers", [7, 8, 9, 10])
+def test_words_of_a_first_pass_do_not_meet_in_a_bank(layers):
+    """Lanes write with the pitch of a row, and read along it: at any word, so no matrix rows."""
+    plan = Rows(24, layers, FftConfig().width(layers))
+    seen = {
+        view
+        for kind, view, _ in accesses(
+            jax.make_jaxpr(lambda x, t: rows_pass([x], t, plan))(
+                shape(1, 1 << 24), shape(1 << 24)
+            ).jaxpr
+        )
+        if kind == "write"
+    }
+    pitches = {int(view.split("[")[1].split("]")[0].split(",")[-1]) for view in seen}
+    assert pitches == {(1 << plan.log_words) + 1}
+    assert all(pitch % 2 == 1 for pitch in pitches)
+    x, table = shape(1, 1 << 24), shape(1 << 24)
+    text = lowered(lambda x, t: rows_pass([x], t, plan), x, table)
+    assert "ldmatrix" not in text and "stmatrix" not in text
+    assert "ldmatrix" in lowered(exchanged(True), shape(1, 1 << 12), shape(1 << 12))
+
+
 # Lowering for CUDA, which refuses forms that the interpreter takes.
 
 
@@ -294,6 +358,25 @@ def test_interpolation_lowers_for_cuda(count, log_size, calls):
     x, table = shape(count, 1 << log_size), shape(1 << log_size)
     assert kernels(api.interpolate, x, table) == calls
     assert kernels(lambda x, t: api.interpolate(x, t, halves=True), x, table) == calls
+
+
+@pytest.mark.parametrize(
+    ("counts", "log_size", "calls"),
+    [
+        ((26,), 12, 2),
+        ((26,), 13, 2),
+        ((416,), 16, 2),
+        ((26,), 20, 2),
+        ((46, 1, 7), 20, 2),
+        ((26,), 21, 3),
+        ((26,), 24, 3),
+        ((7,), 28, 3),
+    ],
+    ids=str,
+)
+def test_interpolation_of_rows_lowers_for_cuda(counts, log_size, calls):
+    arrays, table = [shape(count, 1 << log_size) for count in counts], shape(1 << log_size)
+    assert kernels(lambda t, *x: api.interpolate_rows(x, t), table, *arrays) == calls
 
 
 @pytest.mark.parametrize(
@@ -332,6 +415,27 @@ def test_passes_cover_all_layers_in_few_launches(layers):
             assert 2 * views.log_lanes <= count
 
 
+def test_rows_are_read_by_a_first_pass_where_that_saves_one():
+    """Up to 2^20 rows and from 2^23; the sizes fit what the pass takes."""
+    config, used = FftConfig(), []
+    for log_size in filter(api.fits, range(40)):
+        if not (layers := config.of_rows(log_size)):
+            continue
+        used.append(log_size)
+        plan = Rows(log_size, layers, config.width(layers))
+        assert plan.log_middles >= 0 and plan.log_words in (5, 6)
+        assert plan.log_lanes >= 2 and plan.log_width >= 3
+        passes = config.strided(log_size, layers)
+        assert [t for low, high in passes for t in range(low, high)] == [*range(layers, log_size)]
+        assert 1 + len(passes) == 1 + len(config.strided(log_size))
+        for low, high in passes:
+            if high - low > config.direct:
+                assert (1 << low) % config.width(high - low) == 0
+            else:
+                assert (1 << low) % config.lanes(high - low, True) == 0
+    assert used == [*range(13, 21), *range(23, 30)]
+
+
 # What is refused.
 
 
@@ -362,6 +466,10 @@ def test_misuse_is_refused():
         api.interpolate(x, table[:128])
     with pytest.raises(ValueError, match="log size: expected at least 8, got 7"):
         api.evaluate(x, 7, table)
+    with pytest.raises(ValueError, match=r"twiddles: expected uint32 \[2\^13\]"):
+        api.interpolate_rows(columns(1, 13), table)
+    with pytest.raises(ValueError, match=r"columns of one size, got 2\^13 and 2\^8"):
+        api.interpolate_rows([columns(1, 13), x], twiddles.inverse_table(13))
 
 
 def test_2_31_words_are_refused():
@@ -371,3 +479,5 @@ def test_2_31_words_are_refused():
         jax.eval_shape(lambda x: api.evaluate(x, 27, x[0]), shape(16, 1 << 26))
     with pytest.raises(ValueError, match="fewer than 2\\^31 words, got 16 x 2\\^27"):
         jax.eval_shape(api.to_storage, shape(16, 1 << 27))
+    with pytest.raises(ValueError, match="fewer than 2\\^31 words, got 16 x 2\\^27"):
+        jax.eval_shape(api.interpolate_rows, shape(16, 1 << 27), shape(1 << 27))

@@ -12,7 +12,7 @@ import pytest
 jax = pytest.importorskip("jax")
 from jax.experimental import pallas as pl  # noqa: E402
 
-from jaxstark.pallas import launch  # noqa: E402
+from jaxstark.pallas import launch, probe  # noqa: E402
 
 pytestmark = pytest.mark.floor
 PACKAGE = Path(launch.__file__).resolve().parents[1]
@@ -101,8 +101,8 @@ def test_grids_that_cuda_cannot_run_are_refused(grid):
 
 
 def test_support_is_an_answer():
-    good, reason = launch.supported()
-    assert launch.supported() == (good, reason)
+    good, reason = probe.supported()
+    assert probe.supported() == (good, reason)
     if not any(d.platform == "gpu" for d in jax.devices()):
         assert not good
         assert "finds no GPU" in reason
@@ -110,7 +110,7 @@ def test_support_is_an_answer():
 
 def test_probe_lowers_for_cuda():
     shape = jax.ShapeDtypeStruct((128, 2), np.uint32)
-    text = jax.jit(launch._probe).trace(shape).lower(lowering_platforms=("cuda",)).as_text()
+    text = jax.jit(probe._probe).trace(shape).lower(lowering_platforms=("cuda",)).as_text()
     assert "mosaic_gpu" in text
 
 

@@ -2,7 +2,7 @@
 
 These functions run the kernels or raise; they never fall back to XLA. A block hashes 128 lanes at
 once: fewer leaves are repeated, which repeats the nodes of their tree too. ``absorb`` alone wants
-a multiple of 128 lanes. ``jaxstark.pallas.launch.supported`` tells whether the device can.
+a multiple of 128 lanes. ``jaxstark.pallas.probe.supported`` tells whether the device can.
 
 ``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 3, 4.
 """

@@ -2,7 +2,7 @@
 
 These functions run an AIR's own constraint function inside a kernel or raise; they never fall back
 to XLA. A block evaluates 128 rows or points at once: ``fits`` tells beforehand whether a component
-is large enough. ``jaxstark.pallas.launch.supported`` tells whether the device can.
+is large enough. ``jaxstark.pallas.probe.supported`` tells whether the device can.
 
 ``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 8, 10.
 """

@@ -2,7 +2,7 @@
 
 These functions run the kernels or raise; they never fall back to XLA. ``fits`` tells beforehand:
 columns that are shorter do not fill the lanes of a block, and belong to ``jaxstark.fft``.
-``jaxstark.pallas.launch.supported`` tells whether the device can. A batch of proofs puts proof x
+``jaxstark.pallas.probe.supported`` tells whether the device can. A batch of proofs puts proof x
 column on the axis of the columns.
 
 ``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: Circle STARK paper
@@ -26,6 +26,7 @@ from jaxstark.pallas.fft import mosaic_gpu, storage
 from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, StorageConfig
 from jaxstark.pallas.fft.exchange import Exchanged, exchange_pass
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile
+from jaxstark.pallas.fft.rows import Rows, rows_pass
 
 Array = Any
 # Indices of words are int32.
@@ -69,6 +70,43 @@ def interpolate(
         v = _above(v, table, layers, log_size, config, True, False, interpret, halves=last)
     if halves and log_size <= TILE_LOG:
         v = split(v)
+    return v
+
+
+@partial(jax.jit, static_argnames=("config", "interpret"))
+def interpolate_rows(
+    rows: Array | Sequence[Array],
+    table: Array,
+    *,
+    config: FftConfig = FftConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """Coefficients of the columns with the given rows: ``interpolate(to_storage(rows), table)``.
+
+    Where ``config.of_rows`` says so, the first layers read rows, and no pass puts them into order.
+
+    Args:
+      rows: as for ``to_storage``; p may stand for 0.
+      table: ``fft.inverse_twiddles(k)``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns:
+      uint32 ``[c, 2^k]`` in index order, canonical.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
+    arrays, log_size = _arrays(rows)
+    columns = sum(map(len, arrays))
+    if not (layers := config.of_rows(log_size)):
+        return interpolate(
+            to_storage(arrays, interpret=interpret), table, config=config, interpret=interpret
+        )
+    _check(columns, log_size, log_size, table)
+    plan = Rows(log_size, layers, config.width(layers))
+    v = rows_pass(arrays, table, plan, interpret=interpret)
+    for above in config.strided(log_size, layers):
+        v = _above(v, table, above, log_size, config, True, False, interpret)
     return v
 
 
@@ -131,11 +169,8 @@ def to_storage(
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
-    arrays: list[Array] = list(rows) if isinstance(rows, list | tuple) else [rows]
-    log_size, columns = log_length(arrays[0]), sum(map(len, arrays))
-    for array in arrays[1:]:
-        if (other := log_length(array)) != log_size:
-            raise ValueError(f"rows: expected columns of one size, got 2^{log_size} and 2^{other}")
+    arrays, log_size = _arrays(rows)
+    columns = sum(map(len, arrays))
     _check_words(columns, log_size)
     if not to_storage_fits(log_size):
         raise ValueError(
@@ -152,6 +187,16 @@ def to_storage(
         pieces, max(columns, storage.COLUMNS), config=config, interpret=interpret
     )
     return out[:columns]
+
+
+def _arrays(rows: Array | Sequence[Array]) -> tuple[list[Array], int]:
+    """One or several arrays of columns, and the log size of a column."""
+    arrays: list[Array] = list(rows) if isinstance(rows, list | tuple) else [rows]
+    log_size = log_length(arrays[0])
+    for array in arrays[1:]:
+        if (other := log_length(array)) != log_size:
+            raise ValueError(f"rows: expected columns of one size, got 2^{log_size} and 2^{other}")
+    return arrays, log_size
 
 
 def _piece(arrays: Sequence[Array], starts: Sequence[int], index: int) -> storage.Piece:

@@ -32,12 +32,23 @@ class FftConfig(NamedTuple):
     inverse_words: int = 64
     tile_columns: int = 1
 
-    def strided(self, log_size: int) -> tuple[tuple[int, int], ...]:
-        """Layers ``(low, high)`` of each pass above the tile, by ascending distance ``2^low``."""
-        count = max(log_size - TILE_LOG, 0)
+    def strided(self, log_size: int, first: int = TILE_LOG) -> tuple[tuple[int, int], ...]:
+        """Layers ``(low, high)`` of each pass above ``first``, by ascending distance ``2^low``."""
+        count = max(log_size - first, 0)
         passes = -(-count // self.layers)
-        ends = [TILE_LOG + -(-count * i // passes) for i in range(passes + 1)] if passes else []
+        ends = [first + -(-count * i // passes) for i in range(passes + 1)] if passes else []
         return tuple(zip(ends, ends[1:], strict=False))
+
+    def of_rows(self, log_size: int) -> int:
+        """Layers of a first pass that reads rows, 7 to 10, or 0 where it would save no pass.
+
+        It has fewer layers than a tile: beyond 2^20 rows the passes above it are one more, which
+        2^23 rows need anyway.
+        """
+        passes = -(-log_size // self.layers)
+        count = -(-log_size // passes)
+        saves = passes < 2 + len(self.strided(log_size))
+        return count if saves and log_size > TILE_LOG and 7 <= count <= 10 else 0
 
     def lanes(self, layers: int, inverse: bool) -> int:
         """Contiguous words of a vector in a direct pass, one or two per thread."""

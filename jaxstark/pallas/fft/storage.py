@@ -67,7 +67,7 @@ def to_storage(
         # A part and its complement read the two halves of the same words: neighbours in the grid.
         half = point[1] >> 1
         middle = jnp.where((point[1] & 1) == 0, half, middles - 1 - half)
-        target = _reverse(middle, middle_log)
+        target = reverse(middle, middle_log)
 
         def read(source: Ref, first: Array) -> None:
             for parity in range(2):
@@ -135,7 +135,7 @@ def _flip(index: int, parity: int) -> int:
     return _PART - 1 - index if parity else index
 
 
-def _reverse(index: Array, bits: int) -> Array:
+def reverse(index: Array, bits: int) -> Array:
     """``bits`` bits of an int32 scalar in reverse."""
     out = index & 0
     for i in range(bits):

@@ -175,6 +175,18 @@ def relation_elements(p: Program, pairs: Array) -> Array:
 # Composition.
 
 
+def _shares(p: Program, claims: Array) -> Array:
+    """Claimed sums ``[n, 4]``, each divided by the rows of its component; a zero if there are none.
+
+    At once for all: the kernels index it.
+    """
+    pairs = zip(p.air.info.components, p.shape.log_sizes, strict=True)
+    scales = [pow(1 << k, -1, m31.P) for info, k in pairs if info.n_entries]
+    if not scales:
+        return jnp.zeros((1, 4), np.uint32)
+    return m31.mul(claims, np.repeat(np.array(scales, np.uint32)[:, None], 4, axis=1))
+
+
 @stage
 def commit_composition(
     p: Program,
@@ -200,22 +212,21 @@ def commit_composition(
         for index, k in enumerate(p.shape.log_sizes)
     ]
     moved = one_row_back(p.air, [c for c in components if constraints.fits(c.back.shape[0] // 2)])
+    shares = _shares(p, claims)
     by_size: dict[int, Array] = {}
     start = claim = 0
     for index, k in enumerate(p.shape.log_sizes):
         info = p.air.info.components[index]
-        count, share = len(info.constraints), jnp.zeros(4, np.uint32)
-        if info.n_entries:
-            scale = jnp.full(4, pow(1 << k, -1, m31.P), np.uint32)
-            share, claim = m31.mul(claims[claim], scale), claim + 1
+        count, own_claim = len(info.constraints), min(claim, len(shares) - 1)
+        claim += info.n_entries > 0
         _, where, arrays, back = components[index]
-        scalars = (share, public, elements)
         so_far = by_size.get(k)
         if constraints.fits(1 << k):
             of_all, places = moved.get(index, (None, ()))
             by_size[k] = constraints.component_quotient(
-                *(p.air, index, where, arrays, back, powers, *scalars),
+                *(p.air, index, where, arrays, back, powers, shares, public, elements),
                 first=start,
+                claim=own_claim,
                 start=so_far,
                 moved=of_all,
                 places=places,
@@ -225,7 +236,7 @@ def commit_composition(
             whole = tuple(jnp.concatenate(g) if g else None for g in arrays)
             own = powers[start : start + count]
             quotient = composition.component_quotient(
-                p.air, index, where, whole, back, own, *scalars
+                *(p.air, index, where, whole, back, own, shares[own_claim], public, elements)
             )
             by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
         start += count

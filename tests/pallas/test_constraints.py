@@ -252,6 +252,14 @@ def test_a_component_takes_its_own_powers():
     assert np.array_equal(np.asarray(got), want)
 
 
+def test_a_component_takes_its_own_share():
+    arguments = quotient_case(corner(), 1, (8, 8))
+    want = np.asarray(composition.component_quotient(*arguments))
+    share = np.stack([words(np.random.default_rng(4), 4), arguments[6]])
+    got = api.component_quotient(*arguments[:6], share, *arguments[7:], claim=1, interpret=True)
+    assert np.array_equal(np.asarray(got), want)
+
+
 # What is refused.
 
 

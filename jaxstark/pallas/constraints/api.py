@@ -40,7 +40,8 @@ def fits(rows: int) -> bool:
 
 
 @partial(
-    jax.jit, static_argnames=("air", "index", "where", "first", "places", "config", "interpret")
+    jax.jit,
+    static_argnames=("air", "index", "where", "first", "claim", "places", "config", "interpret"),
 )
 def component_quotient(
     air: Air,
@@ -54,6 +55,7 @@ def component_quotient(
     elements: Array,
     *,
     first: int = 0,
+    claim: int | None = None,
     start: Array | None = None,
     moved: Array | None = None,
     places: tuple[int, ...] = (),
@@ -75,6 +77,8 @@ def component_quotient(
       public: public vectors by name, uint32.
       elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
       first: which power belongs to its first constraint; the others follow.
+      claim: the row of ``share`` that is its own, where that has the shares of several
+        components, uint32 ``[n, 4]``: a slice for each would be a launch for each.
       start: what the quotient is added to, such as that of another component, of the same shape.
       moved: masks one row back, made together with those of other components by
         ``moved.one_row_back``; None to make them here.
@@ -107,8 +111,8 @@ def component_quotient(
         arrays["fixed"] = tuple(parts[0])
     if info.n_entries:
         share = jnp.asarray(share)
-        _check("share", share, (qm31.DEGREE,))
-        arrays["interaction"], arrays["share"] = tuple(parts[2]), share
+        _check("share", share, (qm31.DEGREE,) if claim is None else (None, qm31.DEGREE))
+        arrays["interaction"], arrays["shares"] = tuple(parts[2]), share.reshape(-1, qm31.DEGREE)
     for name in {"fixed", "trace", "interaction"} & set(arrays):
         for part in arrays[name]:
             _columns(f"{name} group", part, 2 * LANES, size)
@@ -122,7 +126,9 @@ def component_quotient(
         arrays["moved"] = moved
     arrays |= _scalars(air, info, read, public, elements)
     return quotient.quotient(
-        air, index, read, where, arrays, places, size, first, config=config, interpret=interpret
+        *(air, index, read, where, arrays, places, size, first, claim or 0),
+        config=config,
+        interpret=interpret,
     )
 
 

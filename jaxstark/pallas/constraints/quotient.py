@@ -41,6 +41,7 @@ def quotient(
     places: Sequence[int],
     size: int,
     first: int,
+    claim: int,
     *,
     config: QuotientConfig,
     interpret: bool,
@@ -49,8 +50,9 @@ def quotient(
 
     ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``moved``,
     what XLA moved one row back, at ``places`` in the order of ``moved.columns_back``; ``powers``,
-    from ``first`` on, and ``share``; ``start``, to which the quotient is added; the public vectors
-    as ``("public", name)``; ``elements`` of all relations. Those that are not read may be missing.
+    from ``first`` on; ``shares``, row ``claim`` its own; ``start``, to which the quotient is added;
+    the public vectors as ``("public", name)``; ``elements`` of all relations. Those that are not
+    read may be missing.
     """
     lanes = config.lanes(size)
     comp, info = air.components[index], air.info.components[index]
@@ -95,7 +97,7 @@ def quotient(
             step = now if before is None else qm31.sub(now, before)
             if batches == last:
                 # The running sum goes on from its own value one row back, less an equal share.
-                share = Scalars(memory["share"], lanes).secure()
+                share = Scalars(memory["shares"], lanes).secure(claim)
                 back = QM31(
                     *(
                         place.load_back(memory["interaction"], row, memory["moved"], i)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,33 @@ def test_axes_beyond_65535_lower():
 def test_grids_that_cuda_cannot_run_are_refused(grid):
     with pytest.raises(ValueError, match="grid: expected 1 to 2147483647 blocks"):
         launch.launch(body, jax.ShapeDtypeStruct((128,), np.uint32), grid=grid)
+
+
+@pytest.mark.parametrize("lanes", [(4, 4, 2, 2, 2), (4, 2, 2, 8)], ids=str)
+def test_mirrored_lanes_run_backwards(lanes):
+    """In the interpreter; and the places that threads compute when compiled are the same."""
+    source = np.arange(2 * 128, dtype=np.uint32).reshape(2, *lanes)
+    layout = launch.stack(*lanes)
+
+    def body(point, ref, out, *, interpret):
+        del point
+        words = launch.load_mirrored(
+            ref, lanes, layout, lambda places: (slice(None), *places), interpret=interpret
+        )
+        launch.store_stack(out, words, *[slice(None)] * source.ndim)
+
+    def call(interpret):
+        out = jax.ShapeDtypeStruct(source.shape, np.uint32)
+        run = partial(body, interpret=interpret)
+        return launch.launch(run, out, grid=(1,), interpret=interpret, name="mirrored")
+
+    want = source.reshape(2, 128)[:, ::-1].reshape(source.shape)
+    assert np.array_equal(np.asarray(call(True)(source)), want)
+    places = np.array([launch._point(np.int32(127 - thread), lanes) for thread in range(128)])
+    got = source[:, *places.T]
+    assert np.array_equal(got.reshape(source.shape), want)
+    text = jax.jit(call(False)).trace(source).lower(lowering_platforms=("cuda",)).as_text()
+    assert "mosaic_gpu" in text
 
 
 def test_support_is_an_answer():

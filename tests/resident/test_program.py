@@ -19,10 +19,10 @@ from jaxstark.vm.air import template  # noqa: E402
 
 PARAMS = PRESETS["stwo-96"]
 # Each costs about 0.12 s of compilation, and a launch in every proof. Up to 2^24 rows.
-MAX_KERNELS = 40
+MAX_KERNELS = 39
 VM = template(15)
 VM_SIZES = (20, 20, 12, 16, 16, 16, 16, 8, 8)
-MAX_KERNELS_OF_THE_MACHINE = 99
+MAX_KERNELS_OF_THE_MACHINE = 95
 
 
 def program(name: str, log_size: int, params: ProofParams = PARAMS) -> Program:

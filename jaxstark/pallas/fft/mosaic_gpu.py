@@ -9,6 +9,8 @@ words that share one twiddle. Twiddles are in the heap layout of ``jaxstark.twid
 * ``tile_pass``, distances within a tile of 2^12 words: butterflies between the words of a thread
   in one of three views of the tile, see ``tile_views``.
 
+Where it saves a pass, an interpolation starts with ``rows.rows_pass`` instead, from row order.
+
 Source: Circle STARK paper section 4, protocol section 2.
 """
 

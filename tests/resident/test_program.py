@@ -22,7 +22,7 @@ PARAMS = PRESETS["stwo-96"]
 MAX_KERNELS = 39
 VM = template(15)
 VM_SIZES = (20, 20, 12, 16, 16, 16, 16, 8, 8)
-MAX_KERNELS_OF_THE_MACHINE = 95
+MAX_KERNELS_OF_THE_MACHINE = 98
 
 
 def program(name: str, log_size: int, params: ProofParams = PARAMS) -> Program:

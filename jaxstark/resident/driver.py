@@ -53,7 +53,7 @@ class Compiled(NamedTuple):
     programs: Sequence[Callable[..., Any]]
     unpack: Callable[[np.ndarray], Messages]
 
-    def run(self, t: Tables, inputs: Inputs, digest: Callable[[], np.ndarray]) -> Any:
+    def run(self, t: Tables, inputs: Inputs, digest: Callable[[], Any]) -> Any:
         """The packed messages; ``digest`` is not asked for before it is needed."""
         *begin, last = self.programs
         trees = [commit(t, inputs.rows).tree for commit in begin]
@@ -86,8 +86,7 @@ def prove(
     program = Program(trace.air.structure, shape, key.params)
     with memory.explained(program):
         inputs = inputs_of(trace, key)
-        start = partial(transcript_of, trace, key)
-        fetch = _start(program, inputs, start, where, clock, compiled)
+        fetch = _start(program, inputs, trace, key, where, clock, compiled)
         finish = finisher(trace, program, key, where, check)
         messages = fetch()
     proof = finish(messages)
@@ -126,6 +125,23 @@ def transcript_of(trace: Trace, key: VerifyingKey) -> Transcript:
     return Transcript.of(bound_channel(trace, key), HostHashes())
 
 
+def digest_of(trace: Trace, key: VerifyingKey) -> Any:
+    """The digest of ``transcript_of``, uint32 ``[8]``.
+
+    Without public values it is the same for all traces of a key, and stays on the device: to send
+    32 bytes delays the start of a program by more than hashing them takes.
+    """
+    digest = transcript_of(trace, key).digest
+    if trace.public_values:
+        return digest
+    return _kept(np.asarray(digest).tobytes(), transfer.default_device())
+
+
+@lru_cache(maxsize=32)
+def _kept(digest: bytes, device: Any) -> Any:
+    return jax.device_put(np.frombuffer(digest, np.uint32), device)
+
+
 def finisher(
     trace: Trace, program: Program, key: VerifyingKey, where: str, check: bool
 ) -> Callable[[Messages], Proof]:
@@ -152,7 +168,8 @@ def finisher(
 def _start(
     program: Program,
     inputs: Inputs,
-    start: Callable[[], Transcript],
+    trace: Trace,
+    key: VerifyingKey,
     where: str,
     clock: Clock,
     compiled: Compiled | None,
@@ -161,11 +178,11 @@ def _start(
     fixed = tables(program)
     memory.check(program)
     if where == "host":
-        messages = protocol(program, fixed, inputs, start(), clock.done)
+        messages = protocol(program, fixed, inputs, transcript_of(trace, key), clock.done)
         packed = _pack(messages)
         return lambda: unpacker(messages)(np.asarray(packed))
     made = compiled or _compiled(program, jax.config.jax_default_device)
-    words = made.run(fixed, inputs, lambda: start().digest)
+    words = made.run(fixed, inputs, partial(digest_of, trace, key))
 
     def fetch() -> Messages:
         clock.done("proof", words)

@@ -1,0 +1,39 @@
+"""What a program is started with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax")
+
+from jaxstark.air.registry import SHIPPED  # noqa: E402
+from jaxstark.params import ProofParams  # noqa: E402
+from jaxstark.resident import driver  # noqa: E402
+from jaxstark.trace import Trace  # noqa: E402
+
+PARAMS = ProofParams(0, 1, 3, 2, 1)
+
+
+def example(name: str, seed: int):
+    air, sizes, columns, public = SHIPPED[name].example(5, seed)
+    return Trace(air, columns, public), air.setup(sizes, PARAMS)
+
+
+def test_the_digest_of_a_key_without_public_values_stays_on_the_device():
+    (trace, key), (other, _) = example("legacy26", 1), example("legacy26", 2)
+    assert not trace.public_values
+    first = driver.digest_of(trace, key)
+    assert driver.digest_of(other, key) is first
+    assert np.array_equal(first, driver.transcript_of(trace, key).digest)
+    wider = SHIPPED["legacy26"].example(6, 1)
+    larger = wider[0].setup(wider[1], PARAMS)
+    assert not np.array_equal(driver.digest_of(trace, larger), first)
+
+
+def test_the_digest_of_public_values_is_that_of_each_statement():
+    (trace, key), (other, _) = example("state_machine", 1), example("state_machine", 2)
+    assert trace.public_values != other.public_values
+    digests = [np.asarray(driver.digest_of(t, key)) for t in (trace, other)]
+    assert not np.array_equal(*digests)
+    assert np.array_equal(digests[1], driver.transcript_of(other, key).digest)

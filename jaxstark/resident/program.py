@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -62,6 +62,17 @@ class Program:
         if (known := self.__dict__.get("_hash")) is None:
             known = hash((self.air, self.shape, self.params, self.interpret, self.max_words))
             object.__setattr__(self, "_hash", known)
+        return known
+
+    def without_work(self) -> Program:
+        """The program of every stage but the proof of work, on whose bits none of them depends.
+
+        So a shape that was proved is traced and compiled for other difficulties already.
+        """
+        if (known := self.__dict__.get("_without_work")) is None:
+            params = replace(self.params, pow_bits=0)
+            known = self if params == self.params else replace(self, params=params)
+            object.__setattr__(self, "_without_work", known)
         return known
 
     @property

@@ -107,7 +107,7 @@ def protocol(
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
     # 1. Commit the columns.
     tree, drawn, transcript = transcript.commit_and_draw(
-        partial(stages.commit_trace, p, t, inputs.rows), p.trace_draws
+        partial(stages.commit_trace, p.without_work(), t, inputs.rows), p.trace_draws
     )
     return after_trace(p, t, inputs, tree, drawn, transcript, done)
 
@@ -122,6 +122,7 @@ def after_trace(
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
     """Steps 2 to 6 of ``protocol``, from tree 1 and the draws ``[2 n, 4]`` after its root."""
+    bits, p = p.params.pow_bits, p.without_work()
     trees = [inputs.fixed, tree]
     done("commit trace", tree)
 
@@ -184,7 +185,7 @@ def after_trace(
     done("FRI", last)
 
     # 6. Proof of work, then the queries: no choice is left to the prover after them.
-    sent, bits = low_degree.kept(p, last).reshape(-1), p.params.pow_bits
+    sent = low_degree.kept(p, last).reshape(-1)
     nonce = jnp.zeros(2, np.uint32)
     if bits:
         prefix, transcript = transcript.mix_for_work(sent, bits=bits)

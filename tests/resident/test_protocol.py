@@ -23,7 +23,7 @@ from jaxstark.fields import m31  # noqa: E402
 from jaxstark.inputs import read_by_constraints  # noqa: E402
 from jaxstark.inputs import tables as device_tables  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
-from jaxstark.resident import batch, driver  # noqa: E402
+from jaxstark.resident import batch, driver, low_degree, stages  # noqa: E402
 from jaxstark.resident.kernels import compile_programs  # noqa: E402
 from jaxstark.resident.program import Program, tables  # noqa: E402
 from jaxstark.resident.protocol import Inputs, on_device, protocol, unpacker  # noqa: E402
@@ -31,6 +31,15 @@ from jaxstark.setup import preprocessed  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 
 PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
+
+STAGES = (
+    stages.commit_trace,
+    stages.commit_composition,
+    stages.sample,
+    low_degree.quotients,
+    low_degree.commit_layer,
+    low_degree.last_layer,
+)
 
 
 @component("a b c", name="squares")
@@ -108,6 +117,16 @@ def check(trace: Trace, params: ProofParams, where: str) -> None:
 
 def test_t31_proofs_are_those_of_xla():
     check(squares(), PARAMS, "host")
+
+
+def test_another_difficulty_compiles_no_stage_anew():
+    """The same programs as above; the search alone depends on its bits."""
+    prove(squares(), PARAMS, "host")
+    before = [stage._cache_size() for stage in STAGES]
+    assert all(before)
+    harder = replace(PARAMS, pow_bits=PARAMS.pow_bits + 1)
+    check(squares(), harder, "host")
+    assert [stage._cache_size() for stage in STAGES] == before
 
 
 def test_a_broken_trace_is_found():

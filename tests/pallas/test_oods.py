@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -188,9 +190,10 @@ def test_points_and_bases_lower_for_cuda_as_one_launch(log_size, seen):
 
 @pytest.mark.parametrize("log_size", range(7, 28))
 def test_tiles_cover_a_column(log_size):
-    for config in (EvaluateConfig(), EvaluateConfig(0, 2), EvaluateConfig(1, 1)):
-        for count in (1, 26, 1000):
-            tile = config.tile(count, log_size)
+    for config in (EvaluateConfig(), EvaluateConfig(2, 0), EvaluateConfig(1, 1)):
+        for count, arrays in product((1, 26, 1000), (1, 2)):
+            tile = config.tile(count, log_size, arrays)
+            assert arrays == 1 or tile.vectors == 1  # one choice of an array a load
             assert tile.low == 1 << config.low_log(log_size) == config.products(log_size)[0]
             assert tile.low * tile.chunk * tile.chunks == 1 << log_size
             assert tile.chunk % tile.unroll == 0

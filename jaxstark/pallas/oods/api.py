@@ -151,7 +151,7 @@ def evaluate_columns(
     n_columns = sum(len(group.rows) for group in chosen)
     if not n_columns:
         raise ValueError("rows: expected some, got none")
-    tile = bases.config.tile(n_columns, log_size)
+    tile = bases.config.tile(n_columns, log_size, len(chosen))
     parts = mosaic_gpu.partial_sums(chosen, bases.table, start, tile, interpret=interpret)
     return wide.row_sums(parts.reshape(DEGREE, n_columns, -1))
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jaxstark.pallas.launch import LANES
 
 LOG_LANES = LANES.bit_length() - 1
+_MAX_WORDS_LOG = 2
 
 
 class Tile(NamedTuple):
@@ -37,7 +38,9 @@ class EvaluateConfig(NamedTuple):
 
     Attributes:
       words_log: log2 of the consecutive words of a thread, 0 to 2. Each takes 8 registers.
-      vectors_log: log2 of the arrays of ``128 words`` coefficients that share a weight.
+      vectors_log: log2 of the arrays of ``128 words`` coefficients that share a weight. They leave
+        a quarter of the partial sums; but where columns lie in several arrays each load has to
+        choose one, and fewer and longer vectors are faster: see ``tile``.
       max_chunk_log: log2 of the most weights per block.
       min_blocks: blocks stay at least that many while a chunk can still be halved.
     """
@@ -59,9 +62,16 @@ class EvaluateConfig(NamedTuple):
         low_log = self.low_log(log_size)
         return 1 << low_log, max(1 << (log_size - low_log), LANES)
 
-    def tile(self, n_columns: int, log_size: int) -> Tile:
-        """The cut for ``n_columns`` columns of ``2^log_size``."""
+    def tile(self, n_columns: int, log_size: int, arrays: int = 1) -> Tile:
+        """The cut for ``n_columns`` columns of ``2^log_size``, in so many arrays.
+
+        With several, vectors become words of a thread as far as possible; ``low`` stays the same.
+        """
         words_log, vectors_log = self._logs(log_size)
+        if arrays > 1:
+            both = words_log + vectors_log
+            words_log = min(both, _MAX_WORDS_LOG)
+            vectors_log = both - words_log
         weights_log = log_size - LOG_LANES - words_log - vectors_log
         chunk_log = min(weights_log, self.max_chunk_log)
         unroll_log = min(weights_log, 2)

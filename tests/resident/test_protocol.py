@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from jaxstark.trace import Trace  # noqa: E402
 
 PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
 
-STAGES = (
+STAGES: tuple[Any, ...] = (
     stages.commit_trace,
     stages.commit_composition,
     stages.sample,

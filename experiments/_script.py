@@ -81,6 +81,17 @@ def numbers(name: str, texts: Sequence[str], low: int, high: int) -> list[int]:
     return sorted(out)
 
 
+def chosen(name: str, allowed: tuple[str, ...]) -> list[str]:
+    """The values of a list flag in the order of ``allowed``; ``UsageError`` for others."""
+    given: list[str] = flags.FLAGS[name].value or []
+    for text in given:
+        if text not in allowed:
+            raise UsageError(f"--{name}: expected some of {', '.join(allowed)}, got {text!r}")
+    if not given:
+        raise UsageError(f"--{name}: expected at least one, got none")
+    return [value for value in allowed if value in given]
+
+
 def rates(*names: str) -> list[float]:
     """The values of float flags; ``UsageError`` if one is not positive and finite."""
     out = []

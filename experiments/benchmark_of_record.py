@@ -21,7 +21,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
+import _benchmark
 import _benchmark_runs
 import _record
 import _script
@@ -55,7 +57,7 @@ class Done:
     def __init__(self, path: Path) -> None:
         from jaxstark.resident.executables import code_hash
 
-        self._path, self._code = path, code_hash()
+        self._path, self._code, self._lock = path, code_hash(), Lock()
         self._names: list[str] = []
         if path.exists():
             stored = json.loads(path.read_text())
@@ -66,11 +68,12 @@ class Done:
         return name in self._names
 
     def add(self, name: str) -> None:
-        """Note one more."""
-        self._names.append(name)
-        text = json.dumps({"code": self._code, "done": self._names}, indent=1)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path, text.encode())
+        """Note one more; from any thread."""
+        with self._lock:
+            self._names.append(name)
+            text = json.dumps({"code": self._code, "done": self._names}, indent=1)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._path, text.encode())
 
 
 def process(arguments: Sequence[str], out: Path, **environment: str) -> str:
@@ -167,11 +170,10 @@ class Call:
 def chosen() -> list[Run]:
     """The runs of ``--only``, in the order of the file; ``UsageError`` for an unknown name."""
     runs = _benchmark_runs.load(Path(FLAGS.runs))
-    names = [run.name for run in runs]
-    for name in FLAGS.only or ():
-        if name not in names:
-            raise _script.UsageError(f"--only: expected some of {', '.join(names)}, got {name!r}")
-    return [run for run in runs if FLAGS.only is None or run.name in FLAGS.only]
+    if FLAGS.only is None:
+        return runs
+    names = _script.chosen("only", tuple(run.name for run in runs))
+    return [run for run in runs if run.name in names]
 
 
 def main() -> int:
@@ -181,9 +183,16 @@ def main() -> int:
             print(f"{run.name}: {' '.join(run.arguments())}")
         return _script.OK
     require_jax()
+    # What each run would find out after minutes of compiling.
+    if (out := Path(FLAGS.out)).exists():
+        _benchmark.load(out)
+    if FLAGS.samples is not None and not Path(FLAGS.samples).is_dir():
+        raise _script.UsageError(
+            f"--samples: expected a folder, got {FLAGS.samples}, which is none"
+        )
     call = Call()
     call.compile(runs, FLAGS.workers or max(1, (os.cpu_count() or 1) - 2))
-    call.measure(runs, Path(FLAGS.out))
+    call.measure(runs, out)
     _record.last_line(
         {
             "experiment": "benchmark_of_record",

@@ -87,37 +87,26 @@ flags.DEFINE_float("cold_started", None, "Set by the script for its child proces
 _record.define_flags()
 
 
-def chosen(name: str, allowed: tuple[str, ...]) -> list[str]:
-    """The values of a list flag in the order of ``allowed``; ``UsageError`` for others."""
-    given: list[str] = FLAGS[name].value or []
-    for text in given:
-        if text not in allowed:
-            raise _script.UsageError(
-                f"--{name}: expected some of {', '.join(allowed)}, got {text!r}"
-            )
-    if not given:
-        raise _script.UsageError(f"--{name}: expected at least one, got none")
-    return [value for value in allowed if value in given]
-
-
 class Bench:
     """The flags, checked, and where the rows go."""
 
     def __init__(self) -> None:
-        self.sections = chosen("sections", SECTIONS)
+        self.sections = _script.chosen("sections", SECTIONS)
         most = 26 if FLAGS.columns == "example" else 24  # what a program's addresses reach
         self.log_sizes = _script.numbers("log_sizes", FLAGS.log_sizes, 6, most)
         self.vm_log_sizes = _script.numbers("vm_log_sizes", FLAGS.vm_log_sizes, 6, 24)
         self.cold_log_sizes = _script.numbers("cold_log_sizes", FLAGS.cold_log_sizes, 6, 24)
-        self.networks = chosen("networks", tuple(_benchmark_jobs.SAMPLES))
-        self.params = chosen("params", tuple(PARAMS))
-        self.sources = chosen("sources", _benchmark_jobs.SOURCES)
-        self.many_params = chosen("throughput_params", tuple(PARAMS))
-        self.many_sources = chosen("throughput_sources", (*_benchmark_jobs.SOURCES, "execution"))
+        self.networks = _script.chosen("networks", tuple(_benchmark_jobs.SAMPLES))
+        self.params = _script.chosen("params", tuple(PARAMS))
+        self.sources = _script.chosen("sources", _benchmark_jobs.SOURCES)
+        self.many_params = _script.chosen("throughput_params", tuple(PARAMS))
+        self.many_sources = _script.chosen(
+            "throughput_sources", (*_benchmark_jobs.SOURCES, "execution")
+        )
         self.batches = _script.numbers("batches", FLAGS.batches, 1, 4096)
         self.transcripts: list[str] | None = None
         if FLAGS.transcripts is not None:
-            self.transcripts = chosen("transcripts", TRANSCRIPTS)
+            self.transcripts = _script.chosen("transcripts", TRANSCRIPTS)
         self.submitting = None
         if FLAGS.submit:
             import _benchmark_submit  # needs an extra

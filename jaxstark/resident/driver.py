@@ -218,7 +218,7 @@ def lower(program: Program, **options: Any) -> list[Any]:
     last = jax.jit(partial(on_device, program), out_shardings=transfer.result_on_host())
     if not begins_apart(program.shape):
         return [last.trace(fixed, inputs, digest).lower(**options)]
-    begin = stages.commit_trace.trace(program.without_work(), fixed, inputs.rows)
+    begin = stages.commit_trace.trace(program.without_work, fixed, inputs.rows)
     traced = begin, last.trace(fixed, inputs, digest, begin.out_info.tree)
     return [one.lower(**options) for one in traced]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -64,16 +64,13 @@ class Program:
             object.__setattr__(self, "_hash", known)
         return known
 
+    @cached_property
     def without_work(self) -> Program:
         """The program of every stage but the proof of work, on whose bits none of them depends.
 
         So a shape that was proved is traced and compiled for other difficulties already.
         """
-        if (known := self.__dict__.get("_without_work")) is None:
-            params = replace(self.params, pow_bits=0)
-            known = self if params == self.params else replace(self, params=params)
-            object.__setattr__(self, "_without_work", known)
-        return known
+        return replace(self, params=replace(self.params, pow_bits=0))
 
     @property
     def log_size(self) -> int:

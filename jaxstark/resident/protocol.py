@@ -107,7 +107,7 @@ def protocol(
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
     # 1. Commit the columns.
     tree, drawn, transcript = transcript.commit_and_draw(
-        partial(stages.commit_trace, p.without_work(), t, inputs.rows), p.trace_draws
+        partial(stages.commit_trace, p.without_work, t, inputs.rows), p.trace_draws
     )
     return after_trace(p, t, inputs, tree, drawn, transcript, done)
 
@@ -122,7 +122,7 @@ def after_trace(
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
     """Steps 2 to 6 of ``protocol``, from tree 1 and the draws ``[2 n, 4]`` after its root."""
-    bits, p = p.params.pow_bits, p.without_work()
+    bits, p = p.params.pow_bits, p.without_work
     trees = [inputs.fixed, tree]
     done("commit trace", tree)
 

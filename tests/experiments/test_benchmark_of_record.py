@@ -96,6 +96,22 @@ def test_two_runs_of_one_name_are_refused(tmp_path):
         _benchmark_runs.load(tmp_path / "runs.json")
 
 
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--samples={}/none"], "--samples: expected a folder, got"),
+        (["--out={}/runs.json"], "expected a results file of schema"),
+    ],
+)
+def test_what_every_run_would_refuse_is_refused_before_any_compiles(tmp_path, args, words):
+    (tmp_path / "runs.json").write_text(json.dumps(TINY))
+    files = [f"--runs={tmp_path / 'runs.json'}", f"--cache={tmp_path / 'cache'}"]
+    done = script("benchmark_of_record", *files, *(a.format(tmp_path) for a in args))
+    assert words in assert_one_sentence(done, USAGE)
+    assert json.loads((tmp_path / "runs.json").read_text()) == TINY
+    assert "to compile" not in done.stdout and not (tmp_path / "cache").exists()
+
+
 def test_an_unknown_run_is_one_sentence():
     sentence = assert_one_sentence(script("benchmark_of_record", "--only=nothing"), USAGE)
     assert "--only: expected some of legacy26, vm" in sentence and "'nothing'" in sentence

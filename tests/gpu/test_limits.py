@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -30,6 +31,19 @@ LEFT = 1 << 30
 def free() -> int:
     statistics = jax.devices()[0].memory_stats()
     return statistics["bytes_limit"] - statistics["bytes_in_use"]
+
+
+def need(gigabytes: int) -> None:
+    if free() < gigabytes << 30:
+        pytest.skip(f"expected {gigabytes} GB of free memory, got {free() / 1e9:.0f}")
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def mixed_words(count: int, log_size: int):
+    """Columns whose words tell rows and columns apart, made on the device."""
+    row = jnp.arange(1 << log_size, dtype=np.uint32)
+    column = jnp.arange(count, dtype=np.uint32)
+    return (row[None, :] * np.uint32(31) + column[:, None]) & np.uint32(P)
 
 
 @pytest.fixture
@@ -89,8 +103,7 @@ def test_t34_memory_that_runs_out_is_a_clean_error():
 def test_t36_the_last_of_nearly_2_31_words_are_in_their_places():
     """15 columns of 2^27 words, each its own number, in storage order."""
     log_size, count = 27, 15
-    if free() < 20 << 30:
-        pytest.skip(f"expected 20 GB of free memory, got {free() / 1e9:.0f}")
+    need(20)
 
     @jax.jit
     def numbered():
@@ -111,17 +124,9 @@ def test_t36_the_last_of_nearly_2_31_words_are_in_their_places():
 def test_t36_rows_of_nearly_2_31_words_are_interpolated_as_in_storage_order():
     """15 columns of 2^27 words; both ways end in the same words."""
     log_size, count = 27, 15
-    if free() < 40 << 30:
-        pytest.skip(f"expected 40 GB of free memory, got {free() / 1e9:.0f}")
-
-    @jax.jit
-    def numbered():
-        row = jnp.arange(1 << log_size, dtype=np.uint32)
-        column = jnp.arange(count, dtype=np.uint32)
-        return (row[None, :] * np.uint32(31) + column[:, None]) & np.uint32(P)
-
+    need(40)
     table = points.inverse_table(log_size, points.multiples())
-    rows = numbered()
+    rows = mixed_words(count, log_size)
     got = fft.interpolate_rows(rows, table)
     want = fft.interpolate(fft.to_storage(rows), table)
     assert bool(jax.jit(lambda x, y: (x == y).all())(got, want))
@@ -130,16 +135,8 @@ def test_t36_rows_of_nearly_2_31_words_are_interpolated_as_in_storage_order():
 def test_t36_leaves_beyond_2_30_words_are_those_of_hashlib():
     """15 words for each of 2^26 leaves, 8 for each of their digests."""
     log_size, count = 26, 15
-    if free() < 20 << 30:
-        pytest.skip(f"expected 20 GB of free memory, got {free() / 1e9:.0f}")
-
-    @jax.jit
-    def values():
-        row = jnp.arange(1 << log_size, dtype=np.uint32)
-        column = jnp.arange(count, dtype=np.uint32)
-        return (row[None, :] * np.uint32(31) + column[:, None]) & np.uint32(P)
-
-    digests = blake2s.leaves([values()])
+    need(20)
+    digests = blake2s.leaves([mixed_words(count, log_size)])
     rng, size = np.random.default_rng(0), 1 << log_size
     places = np.array([0, 1, size - 1, *rng.integers(0, size, 100)])
     got = np.asarray(digests[:, places])

@@ -11,13 +11,12 @@ from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 
 from jaxstark.deep import Coefficients, DeepPlan
 from jaxstark.deep_coefficients import check
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.lifting import lift
-from jaxstark.pallas import lifted
+from jaxstark.pallas import launch, lifted
 from jaxstark.pallas.deep import coefficients as coefficient_kernel
 from jaxstark.pallas.deep import mosaic_gpu
 from jaxstark.pallas.deep.config import LOG_LANES, DeepConfig
@@ -165,7 +164,7 @@ def _check(plan: DeepPlan, evaluations: Any, data: Coefficients, x: Array, y: Ar
     named = zip(names, (*data, x, y), shapes, strict=True)
     everything = [*named, *(("evaluations", g, tuple(g.shape)) for t in evaluations for g in t)]
     for name, array, shape in everything:
-        if tuple(array.shape) != shape or array.dtype != np.uint32:
+        if not launch.is_words(array, shape):
             raise ValueError(
                 f"{name}: expected uint32 {list(shape)}, got {array.dtype} {list(array.shape)}"
             )

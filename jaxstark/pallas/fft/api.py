@@ -18,10 +18,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxstark.fft import split
 from jaxstark.fft_reference import log_length
+from jaxstark.pallas import launch
 from jaxstark.pallas.fft import mosaic_gpu, storage
 from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, StorageConfig
 from jaxstark.pallas.fft.exchange import Exchanged, exchange_pass
@@ -262,7 +262,7 @@ def _check(columns: int, log_columns: int, log_size: int, table: Array) -> None:
         raise ValueError(
             f"log sizes of columns: expected {MIN_LOG}..{MAX_LOG}, got {log_columns} and {log_size}"
         )
-    if table.shape != (1 << log_size,) or table.dtype != np.uint32:
+    if not launch.is_words(table, (1 << log_size,)):
         raise ValueError(
             f"twiddles: expected uint32 [2^{log_size}], got {table.dtype} {list(table.shape)}"
         )

@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.hash.blake2s import DIGEST_WORDS
+from jaxstark.pallas import launch
 from jaxstark.pallas.fri import mosaic_gpu
 from jaxstark.pallas.fri import tail as fri_tail
 from jaxstark.pallas.fri.config import MAX_TAIL, FoldConfig
@@ -141,7 +142,7 @@ def tail(
             f"values: expected at most {MAX_TAIL}, of which at least 2 are left after all folds, "
             f"got {values.shape[1]} and folds {steps}"
         )
-    if tuple(digest.shape) != (DIGEST_WORDS,) or digest.dtype != np.uint32:
+    if not launch.is_words(digest, (DIGEST_WORDS,)):
         raise ValueError(f"digest: expected uint32 [8], got {digest.dtype} {tuple(digest.shape)}")
     return fri_tail.tail(values, table, digest, steps, interpret=interpret)
 
@@ -162,5 +163,5 @@ def _check(values: Array, table: Array, alpha: Array, step: int) -> None:
             f"table: expected uint32 [2^k] with at least {shape[1]} entries, "
             f"got {table.dtype} {length}"
         )
-    if tuple(alpha.shape) != (DEGREE,) or alpha.dtype != np.uint32:
+    if not launch.is_words(alpha, (DEGREE,)):
         raise ValueError(f"alpha: expected uint32 [4], got {alpha.dtype} {tuple(alpha.shape)}")

@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 
 from jaxstark.hash.blake2s import DIGEST_WORDS
+from jaxstark.pallas import launch
 from jaxstark.pallas.grind import mosaic_gpu
 from jaxstark.pallas.grind.config import GrindConfig
 from jaxstark.pallas.grind.mosaic_gpu import NONE
@@ -49,7 +50,7 @@ def grind(
     the search, which ends with certainty: a few times ``2^bits`` nonces.
     """
     for name, array, size in (("prefix", prefix, DIGEST_WORDS), ("masks", masks, 2)):
-        if tuple(array.shape) != (size,) or array.dtype != np.uint32:
+        if not launch.is_words(array, (size,)):
             raise ValueError(
                 f"{name}: expected uint32 [{size}], got {array.dtype} {tuple(array.shape)}"
             )

@@ -99,7 +99,16 @@ class Results:
                 return
             kept = [r for r in self.rows if not _same(r, row)]
         self.document["rows"] = [*kept, row]
+        self._forget_runs_without_rows()
         self.write()
+
+    def _forget_runs_without_rows(self) -> None:
+        """A run all of whose rows were measured again is not part of the document."""
+        used = sorted({row["run"] for row in self.rows})
+        place = {old: new for new, old in enumerate(used)}
+        self.document["runs"] = [self.document["runs"][old] for old in used]
+        self.document["rows"] = [{**row, "run": place[row["run"]]} for row in self.rows]
+        self._run = used.index(self._run)
 
     def write(self) -> None:
         """Write the document, whole or not at all."""

@@ -386,7 +386,9 @@ def test_without_matplotlib_the_picture_is_left_out_in_a_line(measured):
 
 @pytest.fixture
 def row(measured) -> dict:
-    return copy.deepcopy(row_of(measured[0], "proof", "legacy26", "device"))
+    row = copy.deepcopy(row_of(measured[0], "proof", "legacy26", "device"))
+    del row["run"]  # which the document adds
+    return row
 
 
 def begun(path: Path, append: bool = False) -> Results:
@@ -405,6 +407,18 @@ def test_what_was_measured_is_not_lost_to_what_was_not(row, tmp_path):
     assert [r["status"] for r in _benchmark.load(path)["rows"]] == [MEASURED]
     results.add(missing | {"source": "numpy", "status": SKIPPED, "reason": "out of time"})
     assert [r["status"] for r in _benchmark.load(path)["rows"]] == [MEASURED, SKIPPED]
+
+
+def test_a_run_that_has_no_rows_any_more_is_forgotten(row, tmp_path):
+    path = tmp_path / "results.json"
+    for name, source in (("first", "device"), ("second", "numpy"), ("third", "device")):
+        results = Results(path, append=True)
+        results.begin({"arguments": [name], "environment": {}})
+        results.add(row | {"source": source})
+    document = _benchmark.load(path)
+    by = {r["source"]: document["runs"][r["run"]]["arguments"] for r in document["rows"]}
+    assert by == {"numpy": ["second"], "device": ["third"]}
+    assert len(document["runs"]) == 2
 
 
 def test_backends_stand_side_by_side(row, tmp_path):

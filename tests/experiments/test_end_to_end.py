@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -71,10 +72,10 @@ def data(tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory, data):
-    """A cold and a warm run on the fake network: what was printed, and the file of --out."""
+    """A cold and three warm runs on the fake network: what was printed, and the file of --out."""
     pytest.importorskip("jax")
     out = tmp_path_factory.mktemp("end") / "new" / "row.json"
-    args = [*TINY, f"--input={data}", "--samples=0:1", "--repeat=1", f"--out={out}"]
+    args = [*TINY, f"--input={data}", "--samples=0:1", "--repeat=3", f"--out={out}"]
     return script("end_to_end", *args), out
 
 
@@ -83,9 +84,9 @@ def test_every_run_has_a_proof_and_a_record_of_its_own(ran):
     row = last(done)
     assert json.loads(out.read_text()) == row
     assert row["verified"] and row["recorded"] and row["chain_in_process"]
-    assert [run["samples"] for run in row["runs"]] == [[0, 1], [1, 2]]
+    assert [run["samples"] for run in row["runs"]] == [[0, 1], [1, 2], [3, 4], [4, 5]]
     for name in ("digest", "statement_hash", "sha256"):
-        assert len({run[name] for run in row["runs"]}) == 2
+        assert len({run[name] for run in row["runs"]}) == 4
     for number, run in enumerate(row["runs"], 1):
         (transaction,) = run["transactions"]
         assert transaction["block"] == number and transaction["fee_fri"] == run["fee_fri"] > 0
@@ -99,25 +100,32 @@ def test_every_run_has_a_proof_and_a_record_of_its_own(ran):
 def test_the_table_hides_no_time(ran):
     done, _ = ran
     row = last(done)
-    cold, warm = (run["seconds"] for run in row["runs"])
+    cold, *warm = (run["seconds"] for run in row["runs"])
     assert set(cold) == {*STAGES, "total"} - {"compile"}
-    assert set(warm) == set(cold) - {"start", "connect", "set-up"}
+    assert all(set(seconds) == set(cold) - {"start", "connect", "set-up"} for seconds in warm)
+    between, shares = [], []  # of each run: the time of no stage, the parts of stages in parts
     for run in row["runs"]:
         seconds = run["seconds"]
-        stages = sum(s for name, s in seconds.items() if name != "total")
-        assert stages <= seconds["total"] + 1e-5 <= stages + 0.1
+        between.append(seconds["total"] - sum(s for name, s in seconds.items() if name != "total"))
+        shares.append([])
         for stage in ("prove", "submit"):
             parts = {n: s for n, s in run["inside"][stage].items() if n != _end_to_end.PAUSES}
             assert sum(parts.values()) <= seconds[stage] + 1e-5
-            assert sum(parts.values()) > 0.9 * seconds[stage]
+            shares[-1].append(sum(parts.values()) / seconds[stage])
         assert 0 < run["inside"]["submit"][_end_to_end.PAUSES] < seconds["submit"]
         assert "proof of work" in run["inside"]["prove"]
-    assert warm["total"] < cold["total"]
+    assert all(seconds >= -1e-5 for seconds in between)
+    # What is hidden is hidden from every run; a machine that halts for a moment halts one.
+    assert between[0] < 0.1 and min(between[1:]) < 0.1
+    assert min(shares[0]) > 0.95 and all(max(of) > 0.95 for of in zip(*shares[1:], strict=True))
+    median = statistics.median(seconds["total"] for seconds in warm)
+    assert median < cold["total"]
     assert row["seconds"]["cold"] == cold
-    assert row["seconds"]["warm"]["total"]["median"] == warm["total"]
-    assert row["seconds"]["warm"]["total"]["runs"] == 1
+    assert row["seconds"]["warm"]["total"]["median"] == pytest.approx(median, abs=1e-5)
+    assert row["seconds"]["warm"]["total"]["runs"] == 3
     lines = {line[:22].strip(): line.split() for line in done.stdout.splitlines()}
-    assert lines["total"][1:3] == [f"{cold['total']:.4f}", f"{warm['total']:.4f}"]
+    assert lines["total"][1] == f"{cold['total']:.4f}"
+    assert float(lines["total"][2]) == pytest.approx(median, abs=1e-4)
     assert lines["start"][2:] == ["-", "-", "-"]
 
 

@@ -129,6 +129,18 @@ class Transcript:
         digest, drawn = step
         return drawn.reshape(-1, 4), replace(self, digest=digest)
 
+    def mix_commit_and_draw(
+        self, commit: Callable[[Sequence[Array] | None], Any], *words: Array
+    ) -> tuple[Any, Array, Self]:
+        """``mix`` beside a commitment, then ``commit_and_draw`` of it.
+
+        ``commit`` takes the digest and the words, or None from hashes that are not in kernels.
+        """
+        if not self.hashes.in_kernels:
+            return self.mix(*words).commit_and_draw(commit)
+        made, _, step = commit((self.digest, *words))
+        return made, *self._stepped(step)
+
     def commit_and_draw(
         self, commit: Callable[[Array | None], Any], draws: int = 1
     ) -> tuple[Any, Array, Self]:

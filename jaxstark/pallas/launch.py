@@ -7,17 +7,13 @@ grid that is flat for CUDA, and the interpreter that runs a kernel on a CPU to c
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
-from itertools import accumulate, zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental import pallas as pl
 from jax.experimental.mosaic import gpu as mgpu
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
@@ -64,9 +60,9 @@ def launch(
         raise ValueError(f"grid: expected 1 to {MAX_BLOCKS} blocks, got {sizes}")
 
     def flat_body(*refs: Ref) -> None:
-        body(_point(lax.axis_index("block"), sizes), *refs)
+        body(point(lax.axis_index("block"), sizes), *refs)
 
-    flat_body.__name__ = name or _name(body)
+    flat_body.__name__ = name or name_of(body)
     options: dict[str, Any] = {}
     if interpret:
         options["interpret"] = plgpu.InterpretGPUParams()
@@ -84,76 +80,10 @@ def launch(
     )
 
 
-def _name(body: Body) -> str:
+def name_of(body: Body) -> str:
     """The operation's folder, and the function or class that the body is in."""
     folder, function = body.__module__.split(".")[-2], body.__qualname__.split(".")[0]
     return f"{folder}_{function.strip('_')}"
-
-
-class Kernel(NamedTuple):
-    """A kernel that is not launched yet: it has no barriers, and may share its launch.
-
-    Attributes:
-      body: as for ``launch``.
-      out: the outputs.
-      grid: as for ``launch``.
-      scratch: words of each array of shared memory, uint32. They may be longer where the launch is
-        shared: a body must not go by their shapes.
-      inputs: device arrays.
-    """
-
-    body: Body
-    out: tuple[jax.ShapeDtypeStruct, ...]
-    grid: tuple[int, ...]
-    scratch: tuple[int, ...]
-    inputs: tuple[Array, ...]
-
-
-def run(kernel: Kernel, *, interpret: bool) -> list[Array]:
-    """The outputs of a kernel that has a launch of its own."""
-    call = launch(
-        kernel.body,
-        kernel.out,
-        grid=kernel.grid,
-        scratch=[shared((words,)) for words in kernel.scratch],
-        barriers=False,
-        interpret=interpret,
-    )
-    return list(call(*kernel.inputs))
-
-
-def run_together(kernels: Sequence[Kernel], *, interpret: bool) -> list[list[Array]]:
-    """The outputs of each of some kernels, from one launch: of several, each waits for the last.
-
-    Blocks of the first kernel come first, then those of the second, and so on. No kernel may need
-    what another one makes. A block runs one body, so that they share registers and shared memory.
-    """
-    ends = list(accumulate(math.prod(kernel.grid) for kernel in kernels))
-    sizes = zip_longest(*(kernel.scratch for kernel in kernels), fillvalue=0)
-
-    def body(point: Any, *refs: Ref) -> None:
-        left = iter(refs)
-        inputs = [[next(left) for _ in kernel.inputs] for kernel in kernels]
-        outputs = [[next(left) for _ in kernel.out] for kernel in kernels]
-        memory, first = list(left), 0
-        for kernel, end, *own in zip(kernels, ends, inputs, outputs, strict=True):
-            block = point[0] - np.int32(first)
-            arguments = [*own[0], *own[1], *memory[: len(kernel.scratch)]]
-            start = functools.partial(kernel.body, _point(block, kernel.grid), *arguments)
-            pl.when((point[0] >= np.int32(first)) & (point[0] < np.int32(end)))(start)
-            first = end
-
-    call = launch(
-        body,
-        [out for kernel in kernels for out in kernel.out],
-        grid=(ends[-1],),
-        scratch=[shared((max(words),)) for words in sizes],
-        barriers=False,
-        interpret=interpret,
-        name="_and_".join(_name(kernel.body) for kernel in kernels),
-    )
-    results = iter(call(*(array for kernel in kernels for array in kernel.inputs)))
-    return [[next(results) for _ in kernel.out] for kernel in kernels]
 
 
 def is_words(array: Array, shape: tuple[int | None, ...]) -> bool:
@@ -163,13 +93,13 @@ def is_words(array: Array, shape: tuple[int | None, ...]) -> bool:
     return good and array.dtype == np.uint32
 
 
-def _point(index: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
+def point(index: Array, sizes: tuple[int, ...]) -> tuple[Array, ...]:
     """Coordinates of a flat index, last axis fastest."""
-    point = []
+    coordinates = []
     for size in reversed(sizes[1:]):
-        point.append(lax.rem(index, np.int32(size)))
+        coordinates.append(lax.rem(index, np.int32(size)))
         index = lax.div(index, np.int32(size))
-    return (index, *reversed(point))
+    return (index, *reversed(coordinates))
 
 
 def half_round_barrier(interpret: bool) -> Callable[[Any], Any]:
@@ -322,7 +252,7 @@ def load_mirrored(
 
     out = plgpu.ShapeDtypeStruct((), np.dtype(np.int32), layout=plgpu.Layout.WG_SPLAT)
     run: Any = plgpu.inline_mgpu(return_type=out)(number)
-    return spread_stack(ref, lanes, layout, *index(_point(np.int32(LANES - 1) - run(), lanes)))
+    return spread_stack(ref, lanes, layout, *index(point(np.int32(LANES - 1) - run(), lanes)))
 
 
 def load_repeated(

@@ -135,9 +135,8 @@ def after_trace(
         columns, claims = stages.interaction(
             p, inputs.rows, inputs.fixed_rows, inputs.public, elements
         )
-        transcript = transcript.mix(claims.reshape(-1))
-        tree, drawn, transcript = transcript.commit_and_draw(
-            partial(stages.commit_interaction, p, t, columns)
+        tree, drawn, transcript = transcript.mix_commit_and_draw(
+            partial(stages.commit_interaction, p, t, columns), claims.reshape(-1)
         )
         del columns  # frees them
         trees.append(tree)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import jax
@@ -24,11 +25,13 @@ from jaxstark.interaction import interaction_columns
 from jaxstark.logup import elements_shape
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
+from jaxstark.pallas.channel import api as channel
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import api as constraints
-from jaxstark.pallas.constraints.moved import Component, one_row_back
+from jaxstark.pallas.constraints.moved import Component
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.oods import api as oods_kernels
+from jaxstark.pallas.together import Steps, in_turn, side_by_side
 from jaxstark.resident.program import Program, Tables
 from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE
 
@@ -44,18 +47,18 @@ def root_of(tree: Committed) -> Array:
 # Commitments.
 
 
-def _interpolate_rows(p: Program, t: Tables, pieces: Sequence[Array]) -> Array:
+def _interpolate_rows(p: Program, t: Tables, pieces: Sequence[Array]) -> Steps[Array]:
     """Coefficients of the arrays of a size group in row order, one after the other."""
-    if (k := log_size(pieces[0])) in t.order:
-        return _interpolate(p, t, commit.take_rows(jnp.concatenate(pieces), t.order[k]))
-    return fft_kernels.interpolate_rows(pieces, t.inverse[k], interpret=p.interpret)
-
-
-def _interpolate(p: Program, t: Tables, values: Array) -> Array:
-    k = log_size(values)
+    if (k := log_size(pieces[0])) not in t.order:
+        return (
+            yield from fft_kernels.interpolation_of_rows(
+                pieces, t.inverse[k], interpret=p.interpret
+            )
+        )
+    values = commit.take_rows(jnp.concatenate(pieces), t.order[k])
     if not fft_kernels.fits(k):
         return fft.interpolate(values, t.inverse[k])
-    return fft_kernels.interpolate(values, t.inverse[k], interpret=p.interpret)
+    return (yield from fft_kernels.interpolation(values, t.inverse[k], interpret=p.interpret))
 
 
 def _interpolate_halves(p: Program, t: Tables, values: Array) -> Array:
@@ -66,11 +69,43 @@ def _interpolate_halves(p: Program, t: Tables, values: Array) -> Array:
     return fft_kernels.interpolate(values, t.inverse[k], halves=True, interpret=p.interpret)
 
 
-def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Array:
+def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Steps[Array]:
     table = t.forward[log_domain]
     if not fft_kernels.fits(log_size(coefficients)):
         return fft.evaluate(coefficients, log_domain, table)
-    return fft_kernels.evaluate(coefficients, log_domain, table, interpret=p.interpret)
+    return (
+        yield from fft_kernels.evaluation(coefficients, log_domain, table, interpret=p.interpret)
+    )
+
+
+def _of_sizes(
+    p: Program,
+    sizes: Sequence[int],
+    transforms: Sequence[Steps[Array]],
+    beside: Steps[Any] | None = None,
+) -> tuple[list[Array], Any]:
+    """Transforms of arrays of some log sizes: launches are shared by sizes, and by ``beside``.
+
+    Arrays of one size, which are large if there are several, are transformed in turn: words between
+    two passes take memory.
+    """
+    by_size: dict[int, list[int]] = {}
+    for index, k in enumerate(sizes):
+        by_size.setdefault(k, []).append(index)
+    turns = [in_turn([transforms[i] for i in some]) for some in by_size.values()]
+    others = [in_turn([beside])] if beside else []
+    made = side_by_side([*turns, *others], interpret=p.interpret)
+    result = made.pop()[0] if beside else None
+    places = [i for some in by_size.values() for i in some]
+    results = dict(zip(places, chain.from_iterable(made), strict=True))
+    return [results[index] for index in range(len(sizes))], result
+
+
+def _extend(p: Program, t: Tables, groups: Sequence[Array], log_factor: int) -> list[Array]:
+    """Values of coefficients on domains larger by a factor."""
+    sizes = [log_size(g) for g in groups]
+    each = [_evaluate(p, t, g, k + log_factor) for g, k in zip(groups, sizes, strict=True)]
+    return _of_sizes(p, sizes, each)[0]
 
 
 class Made(NamedTuple):
@@ -86,11 +121,18 @@ class Made(NamedTuple):
 def _make(
     p: Program, t: Tables, groups: Sequence[Array], digest: Array | None, draws: int = 1
 ) -> Made:
-    blowup = p.params.log_blowup
-    extended = tuple(_evaluate(p, t, g, log_size(g) + blowup) for g in groups)
+    extended = tuple(_extend(p, t, groups, p.params.log_blowup))
     levels, step = blake2s.commit_and_draw(extended, digest, draws=draws, interpret=p.interpret)
     tree = Committed(tuple(groups), extended, MerkleTree(levels))
     return Made(tree, levels[0][:, 0], step)
+
+
+def _polynomials(
+    p: Program, t: Tables, groups: Sequence[Sequence[Array]], beside: Steps[Any] | None = None
+) -> tuple[list[Array], Any]:
+    """Coefficients of size groups in row order; the result of what shares their launches."""
+    sizes = [log_size(pieces[0]) for pieces in groups]
+    return _of_sizes(p, sizes, [_interpolate_rows(p, t, g) for g in groups], beside)
 
 
 def _commit_rows(p: Program, t: Tables, groups: Sequence[Sequence[Array]]) -> Committed:
@@ -100,7 +142,8 @@ def _commit_rows(p: Program, t: Tables, groups: Sequence[Sequence[Array]]) -> Co
 def _make_of_rows(
     p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None, draws: int = 1
 ) -> Made:
-    return _make(p, t, [_interpolate_rows(p, t, g) for g in groups], digest, draws)
+    polynomials, _ = _polynomials(p, t, groups)
+    return _make(p, t, polynomials, digest, draws)
 
 
 @stage
@@ -130,34 +173,37 @@ def interaction(
     ``fixed``: preprocessed columns by name, in row order; ``elements``: as
     ``relation_elements`` makes them.
     """
-    columns, claims = [], []
-    for index, comp in enumerate(p.air.components):
-        if not p.air.info.components[index].n_entries:
-            continue
+    with_lookups = [i for i, info in enumerate(p.air.info.components) if info.n_entries]
+
+    def lookups(index: int) -> Steps[tuple[list[Array], Array]]:
         size = rows[index].shape[1]
-        read = tuple(fixed[name] for name in comp.preprocessed_names)
+        read = tuple(fixed[name] for name in p.air.components[index].preprocessed_names)
         arguments = (p.air, index, rows[index])
         if constraints.fits(size):
-            pieces, claimed = constraints.interaction(
-                *arguments, read, public, elements, interpret=p.interpret
+            scalars = public, elements
+            return (
+                yield from constraints.lookups(*arguments, read, *scalars, interpret=p.interpret)
             )
-            columns += pieces
-        else:
-            whole = jnp.stack(read) if read else jnp.zeros((0, size), np.uint32)
-            table, claimed = interaction_columns(*arguments, whole, public, elements)
-            columns.append(table)
-        claims.append(claimed)
-    return tuple(columns), jnp.stack(claims)
+        whole = jnp.stack(read) if read else jnp.zeros((0, size), np.uint32)
+        table, claimed = interaction_columns(*arguments, whole, public, elements)
+        return [table], claimed
+
+    made = side_by_side([lookups(index) for index in with_lookups], interpret=p.interpret)
+    columns = tuple(piece for pieces, _ in made for piece in pieces)
+    return columns, jnp.stack([claimed for _, claimed in made])
 
 
 @stage
 def commit_interaction(
-    p: Program, t: Tables, columns: Sequence[Array], digest: Array | None = None
+    p: Program, t: Tables, columns: Sequence[Array], mixed: Sequence[Array] | None = None
 ) -> Made:
-    """Tree 2 over the LogUp columns."""
+    """Tree 2 over the LogUp columns; ``mixed``: a digest and words to absorb before the root."""
     tree = p.shape.columns[INTERACTION]
     groups = commit.pieces_by_size(columns, tree, p.groups[INTERACTION])
-    return _make_of_rows(p, t, groups, digest)
+    # A hash that the channel needs no sooner than at the root.
+    hashing = None if mixed is None else channel.hashing(mixed, interpret=p.interpret)
+    polynomials, digest = _polynomials(p, t, groups, hashing)
+    return _make(p, t, polynomials, digest)
 
 
 @stage
@@ -211,35 +257,25 @@ def commit_composition(
         )
         for index, k in enumerate(p.shape.log_sizes)
     ]
-    moved = one_row_back(p.air, [c for c in components if constraints.fits(c.back.shape[0] // 2)])
     shares = _shares(p, claims)
-    by_size: dict[int, Array] = {}
+    parts, small = [], []
     start = claim = 0
-    for index, k in enumerate(p.shape.log_sizes):
-        info = p.air.info.components[index]
-        count, own_claim = len(info.constraints), min(claim, len(shares) - 1)
+    for one, k in zip(components, p.shape.log_sizes, strict=True):
+        info = p.air.info.components[one.index]
+        some = parts if constraints.fits(1 << k) else small
+        some.append(constraints.Part(one, start, min(claim, len(shares) - 1)))
+        start += len(info.constraints)
         claim += info.n_entries > 0
-        _, where, arrays, back = components[index]
-        so_far = by_size.get(k)
-        if constraints.fits(1 << k):
-            of_all, places = moved.get(index, (None, ()))
-            by_size[k] = constraints.component_quotient(
-                *(p.air, index, where, arrays, back, powers, shares, public, elements),
-                first=start,
-                claim=own_claim,
-                start=so_far,
-                moved=of_all,
-                places=places,
-                interpret=p.interpret,
-            )
-        else:
-            whole = tuple(jnp.concatenate(g) if g else None for g in arrays)
-            own = powers[start : start + count]
-            quotient = composition.component_quotient(
-                *(p.air, index, where, whole, back, own, shares[own_claim], public, elements)
-            )
-            by_size[k] = quotient if so_far is None else m31.add(so_far, quotient)
-        start += count
+    scalars = public, elements
+    by_size = constraints.quotients(p.air, parts, powers, shares, *scalars, interpret=p.interpret)
+    for (index, where, arrays, back), first, own_claim in small:
+        whole = tuple(jnp.concatenate(g) if g else None for g in arrays)
+        own = powers[first : first + len(p.air.info.components[index].constraints)]
+        quotient = composition.component_quotient(
+            *(p.air, index, where, whole, back, own, shares[own_claim], *scalars)
+        )
+        k = p.shape.log_sizes[index]
+        by_size[k] = m31.add(by_size[k], quotient) if k in by_size else quotient
     halves = _interpolate_halves(p, t, composition.lift_and_add(by_size))
     groups = commit.by_size([halves], p.shape.all_columns[-1], p.groups[-1])
     return _make(p, t, groups, digest)
@@ -247,13 +283,13 @@ def commit_composition(
 
 def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, tuple[Array, ...]]:
     """The arrays of every size group, by its log size."""
+    extended = tree.evaluations
+    if p.params.log_blowup > 1:
+        extended = _extend(p, t, tree.coefficients, 1)
     out: dict[int, tuple[Array, ...]] = {}
-    for coefficients, committed in zip(tree.coefficients, tree.evaluations, strict=True):
+    for coefficients, array in zip(tree.coefficients, extended, strict=True):
         k = log_size(coefficients)
-        extended = committed
-        if p.params.log_blowup > 1:
-            extended = _evaluate(p, t, coefficients, k + 1)
-        out[k] = (*out.get(k, ()), extended)
+        out[k] = (*out.get(k, ()), array)
     return out
 
 
@@ -286,22 +322,22 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
         tuple(of for of in together if oods_kernels.fits(of[1])),
         interpret=p.interpret,
     )
-    values, places, total = [], {}, 0
-    for (which, k), groups in together.items():
-        arrays, rows = zip(*groups, strict=True)
+
+    def values_of(seen: tuple[int, int]) -> Steps[Array]:
+        (which, k), (arrays, rows) = seen, zip(*together[seen], strict=True)
         if oods_kernels.fits(k):
-            value = oods_kernels.evaluate_columns(
-                arrays, bases, (which, k), rows=rows, interpret=p.interpret
+            return (
+                yield from oods_kernels.column_values(
+                    arrays, bases, seen, rows=rows, interpret=p.interpret
+                )
             )
-        else:
-            picked = [polys[np.array(some)] for polys, some in groups]
-            factors = oods_kernels.column_factors(multiples[which : which + 1], k)
-            whole = jnp.concatenate(picked)
-            value = oods.evaluate_at_factors(whole, factors, unroll=True)[0]
-        values.append(value.T)
-        for index, column in columns[which, k]:
-            places[index, column, which] = total
-            total += 1
+        picked = [polys[np.array(some)] for polys, some in zip(arrays, rows, strict=True)]
+        factors = oods_kernels.column_factors(multiples[which : which + 1], k)
+        return oods.evaluate_at_factors(jnp.concatenate(picked), factors, unroll=True)[0]
+
+    values = side_by_side([values_of(seen) for seen in together], interpret=p.interpret)
+    opened = [(*column, seen[0]) for seen in together for column in columns[seen]]
+    places = {column: place for place, column in enumerate(opened)}
     # A column of two samples shows the row before first.
     order = [
         places[index, column, 1 - i if len(mask) == 2 else 0]
@@ -309,7 +345,7 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
         for column, mask in enumerate(masks)
         for i in range(len(mask))
     ]
-    return jnp.concatenate(values)[np.array(order)], multiples[0]
+    return jnp.concatenate([value.T for value in values])[np.array(order)], multiples[0]
 
 
 @stage

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
 
 from jaxstark import circle, composition  # noqa: E402
 from jaxstark.air import Air, Relation, component, plonk, row_index  # noqa: E402
@@ -19,7 +20,9 @@ from jaxstark.interaction import interaction_columns  # noqa: E402
 from jaxstark.logup import elements_shape  # noqa: E402
 from jaxstark.pallas.constraints import api, logup  # noqa: E402
 from jaxstark.pallas.constraints.config import InteractionConfig, QuotientConfig  # noqa: E402
+from jaxstark.pallas.constraints.moved import Component  # noqa: E402
 from jaxstark.pallas.constraints.reads import reads  # noqa: E402
+from jaxstark.pallas.together import run_steps, side_by_side  # noqa: E402
 from jaxstark.vm.air import template  # noqa: E402
 
 pytestmark = pytest.mark.floor
@@ -186,7 +189,8 @@ def test_interaction_columns_of_every_air_are_those_of_xla(air, index, k):
 @pytest.mark.parametrize("count", [2, 128, 4096])
 def test_offsets_are_exclusive_sums(count):
     totals = words(np.random.default_rng(count), 4, count)
-    got = np.asarray(jax.jit(lambda x: logup.offsets(x, interpret=True))(totals))
+    run = jax.jit(lambda x: run_steps(logup.offsets(x, interpret=True), interpret=True))
+    got = np.asarray(run(totals))
     sums = np.cumsum(totals, axis=1, dtype=np.uint64) % np.uint64(P)
     assert np.array_equal(got[:, 1:] % P, sums[:, :-1])
     assert not (got[:, 0] % P).any()
@@ -234,30 +238,51 @@ def test_machine_interactions_lower_for_cuda(name, log_rows):
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
 
 
-def test_quotients_of_several_components_are_added_up():
-    arguments = quotient_case(corner(), 1, (8, 8))
-    want = np.asarray(composition.component_quotient(*arguments))
-    start = words(np.random.default_rng(9), *want.shape)
-    got = api.component_quotient(*arguments, start=start, interpret=True)
-    assert np.array_equal(np.asarray(got), m31.add(start, want))
-    with pytest.raises(ValueError, match=r"start: expected uint32 \(4, 512\)"):
-        api.component_quotient(*arguments, start=start[:, :256])
+def several_quotients(sizes: tuple[int, ...], claims: tuple[int, ...]) -> tuple:
+    """Arguments of ``quotients`` for components of ``corner``, and the quotient of each by XLA."""
+    parts, want, first = [], [], 2
+    air, rng = corner(), np.random.default_rng(9)
+    powers, shares = words(rng, 20, 4), words(rng, 3, 4)
+    public, elements = scalars(air, rng)
+    for index, claim in zip(range(len(sizes)), claims, strict=True):
+        _, _, where, groups, back, *_ = quotient_case(air, index, sizes, seed=sizes[index])
+        count = len(air.info.components[index].constraints)
+        own = powers[first : first + count]
+        one = air, index, where, groups, back, own, shares[claim], public, elements
+        want.append(np.asarray(composition.component_quotient(*one)))
+        # Those of one size are equal, as they have to be.
+        arrays = [() if g is None else (jnp.asarray(g),) for g in groups]
+        parts.append(api.Part(Component(index, where, arrays, back), first, claim))
+        first += count
+    return air, parts, (powers, shares, public, elements), want
 
 
-def test_a_component_takes_its_own_powers():
-    arguments = quotient_case(corner(), 1, (8, 8))
-    want = np.asarray(composition.component_quotient(*arguments))
-    powers = np.concatenate([words(np.random.default_rng(3), 2, 4), arguments[5], arguments[5]])
-    got = api.component_quotient(*arguments[:5], powers, *arguments[6:], first=2, interpret=True)
-    assert np.array_equal(np.asarray(got), want)
+@pytest.mark.parametrize("sizes", [(8, 8), (7, 8)])
+def test_quotients_of_several_components_come_from_one_launch(sizes):
+    """Added up where they have one size; each with its own powers and share."""
+    air, parts, rest, want = several_quotients(sizes, (0, 2))
+    got = jax.jit(lambda *a: api.quotients(air, parts, *a, interpret=True))(*rest)
+    if sizes[0] == sizes[1]:
+        want = [m31.add(*want)]
+    assert list(got) == list(dict.fromkeys(sizes))
+    for a, b in zip(got.values(), want, strict=True):
+        assert np.array_equal(np.asarray(a), b)
+    text = lower(lambda *a: api.quotients(air, parts, *a), *rest)
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
-def test_a_component_takes_its_own_share():
-    arguments = quotient_case(corner(), 1, (8, 8))
-    want = np.asarray(composition.component_quotient(*arguments))
-    share = np.stack([words(np.random.default_rng(4), 4), arguments[6]])
-    got = api.component_quotient(*arguments[:6], share, *arguments[7:], claim=1, interpret=True)
-    assert np.array_equal(np.asarray(got), want)
+def test_lookups_of_several_components_share_two_launches():
+    cases = [interaction_case(corner(), 1, 8), interaction_case(range_sum(7), 0, 9)]
+
+    def run(interpret: bool):
+        each = [api.lookups(*case, interpret=interpret) for case in cases]
+        return side_by_side(each, interpret=interpret)
+
+    for case, (pieces, claimed) in zip(cases, run(True), strict=True):
+        columns, sums = interaction_columns(*case)
+        assert np.array_equal(np.concatenate(pieces), np.asarray(columns))
+        assert np.array_equal(claimed, sums)
+    assert lower(lambda: run(False)).count("stablehlo.custom_call @mosaic_gpu") == 2
 
 
 # What is refused.

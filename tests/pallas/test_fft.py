@@ -9,12 +9,13 @@ jax = pytest.importorskip("jax")
 
 from jaxstark import circle, fft_reference, twiddles  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
-from jaxstark.pallas.fft import api, mosaic_gpu, tile_views  # noqa: E402
+from jaxstark.pallas.fft import api, exchange, mosaic_gpu, rows, tile_views  # noqa: E402
 from jaxstark.pallas.fft.config import TILE_LOG, FftConfig, StorageConfig  # noqa: E402
-from jaxstark.pallas.fft.exchange import Exchanged, Views, exchange_pass  # noqa: E402
+from jaxstark.pallas.fft.exchange import Exchanged, Views  # noqa: E402
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
-from jaxstark.pallas.fft.rows import Rows, rows_pass  # noqa: E402
+from jaxstark.pallas.fft.rows import Rows  # noqa: E402
 from jaxstark.pallas.launch import LANES  # noqa: E402
+from jaxstark.pallas.together import run_steps  # noqa: E402
 
 pytestmark = pytest.mark.floor
 
@@ -31,6 +32,23 @@ def columns(count: int, log_size: int, seed: int = 0) -> np.ndarray:
 
 def shape(*dims: int):
     return jax.ShapeDtypeStruct(dims, np.uint32)
+
+
+def strided_pass(*arguments, interpret: bool = False, **options):
+    return run_steps(mosaic_gpu.strided_pass(*arguments, **options), interpret=interpret)
+
+
+def alone(steps):
+    """A pass in a launch of its own."""
+
+    def run(*arguments, interpret: bool = False, **options):
+        return run_steps(steps(*arguments, interpret=interpret, **options), interpret=interpret)
+
+    return run
+
+
+tile_pass, exchange_pass = alone(mosaic_gpu.tile_pass), alone(exchange.exchange_pass)
+rows_pass = alone(rows.rows_pass)
 
 
 def lowered(function, *shapes) -> str:
@@ -101,9 +119,8 @@ def test_strided_layers_equal_the_reference(inverse):
     values = m31.canonical(columns(1, log_size, 2))
     tables = twiddles.inverse_table if inverse else twiddles.forward_table
     table = tables(log_size)
-    run = mosaic_gpu.strided_pass
     got = jax.jit(
-        lambda x, t: run(
+        lambda x, t: strided_pass(
             x, t, Strided(low, high, 256), log_size=log_size, inverse=inverse, interpret=True
         )
     )(values, table)
@@ -270,8 +287,8 @@ def exchanged(inverse: bool):
 @pytest.mark.parametrize(
     ("run", "count"),
     [
-        (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=False), 4),
-        (lambda x, t: mosaic_gpu.tile_pass(x, t, Tile(12, 12, 2), inverse=True), 4),
+        (lambda x, t: tile_pass(x, t, Tile(12, 12, 2), inverse=False), 4),
+        (lambda x, t: tile_pass(x, t, Tile(12, 12, 2), inverse=True), 4),
         (exchanged(False), 1),
         (exchanged(True), 1),
         (lambda x, t: rows_pass([x], t, Rows(12, 8, 16)), 1),
@@ -301,7 +318,7 @@ def test_a_barrier_separates_reads_and_writes_of_a_memory(run, count):
 
 def test_rows_of_the_tile_do_not_meet_in_a_bank():
     """Of 32 banks of 4 bytes, for the words that a warp moves at a time."""
-    high, low, rows, words = tile_views.memory().shape
+    high, low, rows, words = tile_views.MEMORY
     pitch = words * rows
     # Matrix instructions move eight rows of 16 bytes at a time: neighbours in the upper view, of
     # neighbouring bits 7-9 in the middle one. The lower view moves 16 bytes of eight lanes.
@@ -315,7 +332,7 @@ def test_rows_of_the_tile_do_not_meet_in_a_bank():
 @pytest.mark.parametrize("width", [8, 16, 32])
 def test_vectors_of_an_exchange_do_not_meet_in_a_bank(width):
     """Those that a warp moves at a time: neighbours in the upper view, high bits in the lower."""
-    *high, rows, words = Views(1 << 8, width).memory().shape
+    *high, rows, words = Views(1 << 8, width).memory
     assert words == width and rows > Views(1 << 8, width).words
     count = 32 // width
     upper = [width * i for i in range(count)]

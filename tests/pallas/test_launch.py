@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 jax = pytest.importorskip("jax")
-from jax.experimental import pallas as pl  # noqa: E402
 
 from jaxstark.pallas import launch, probe  # noqa: E402
 
@@ -29,49 +27,6 @@ def test_every_point_of_a_grid_is_visited():
     got = np.asarray(jax.jit(launch.launch(body, out, grid=(3, 2), interpret=True))())
     want = 7 + 100 * np.arange(3)[:, None] + np.arange(2)[None, :]
     assert np.array_equal(got, np.broadcast_to(want[:, :, None], got.shape))
-
-
-def scaled(factor: int, grid: tuple[int, ...], *scratch: int, interpret: bool) -> launch.Kernel:
-    """Every block multiplies its vector, if it can in shared memory, and tells its point."""
-    source = np.arange(math.prod(grid) * 128, dtype=np.uint32).reshape(*grid, 128)
-
-    def body(point, source, target, last, *memory):
-        value = launch.load(source, *point, slice(None))
-        assert len(memory) == len(scratch)
-        if memory:
-            launch.store(memory[-1], value, pl.ds(0, 128))
-            launch.sync(interpret)
-            value = launch.load(memory[-1], pl.ds(0, 128))
-        target[(*point, slice(None))] = value * np.uint32(factor)
-        last[point] = point[-1]
-
-    out = jax.ShapeDtypeStruct(source.shape, np.uint32), jax.ShapeDtypeStruct(grid, np.int32)
-    return launch.Kernel(body, out, grid, scratch, (source,))
-
-
-def three(interpret: bool) -> list[launch.Kernel]:
-    """Kernels of other grids and shared memory."""
-    return [
-        scaled(3, (2, 3), interpret=interpret),
-        scaled(5, (1,), 7, 128, interpret=interpret),
-        scaled(7, (4,), 300, interpret=interpret),
-    ]
-
-
-def test_kernels_in_one_launch_make_what_each_makes():
-    together = jax.jit(lambda: launch.run_together(three(True), interpret=True))()
-    for kernel, got, factor in zip(three(True), together, (3, 5, 7), strict=True):
-        alone = launch.run(kernel, interpret=True)
-        points = np.broadcast_to(np.arange(kernel.grid[-1]), kernel.grid)
-        for one, other, want in zip(got, alone, (kernel.inputs[0] * factor, points), strict=True):
-            assert np.array_equal(one, want) and np.array_equal(other, want)
-
-
-def test_kernels_in_one_launch_lower_for_cuda():
-    """Under the names of all."""
-    text = blocks_of(lambda: launch.run_together(three(False), interpret=False))
-    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
-    assert "pallas_scaled_and_pallas_scaled_and_pallas_scaled" in text
 
 
 def blocks_of(run) -> str:
@@ -121,7 +76,7 @@ def test_mirrored_lanes_run_backwards(lanes):
 
     want = source.reshape(2, 128)[:, ::-1].reshape(source.shape)
     assert np.array_equal(np.asarray(call(True)(source)), want)
-    places = np.array([launch._point(np.int32(127 - thread), lanes) for thread in range(128)])
+    places = np.array([launch.point(np.int32(127 - thread), lanes) for thread in range(128)])
     got = source[:, *places.T]
     assert np.array_equal(got.reshape(source.shape), want)
     text = jax.jit(call(False)).trace(source).lower(lowering_platforms=("cuda",)).as_text()

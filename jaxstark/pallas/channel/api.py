@@ -19,7 +19,7 @@ import jax
 from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas import launch
 from jaxstark.pallas.channel import mosaic_gpu
-from jaxstark.pallas.launch import Kernel
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 
@@ -78,6 +78,13 @@ def mix_and_draw(
     _check_message(arrays)
     mixed, drawn = mosaic_gpu.mix_and_draw(_digest(digest), arrays, count, interpret=interpret)
     return mixed, drawn
+
+
+def hashing(words: Sequence[Array], *, interpret: bool = False) -> Steps[Array]:
+    """``hash_words`` of whole words, as a computation of kernels that may share their launches."""
+    size = 4 * _check_message(tuple(words))
+    (digest,) = yield mosaic_gpu.hash_kernel(tuple(words), size, interpret=interpret)
+    return digest
 
 
 def step_kernel(

@@ -21,10 +21,11 @@ from jaxstark.channel import POW_PREFIX
 from jaxstark.fields import m31
 from jaxstark.hash import blake2s
 from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
-from jaxstark.pallas import launch
+from jaxstark.pallas import launch, together
 from jaxstark.pallas.blake2s import rounds
 from jaxstark.pallas.blake2s.rounds import Rounds
-from jaxstark.pallas.launch import LANES, Kernel
+from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel
 
 Array = Any
 Ref = Any
@@ -56,7 +57,12 @@ class _After(NamedTuple):
 
 def hash_words(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Array:
     """BLAKE2s-256 of the words of some arrays; see ``api.hash_words``."""
-    return launch.run(_step(arrays, n_bytes, None, interpret), interpret=interpret)[0]
+    return together.run(hash_kernel(arrays, n_bytes, interpret=interpret), interpret=interpret)[0]
+
+
+def hash_kernel(arrays: Sequence[Array], n_bytes: int, *, interpret: bool = False) -> Kernel:
+    """What ``hash_words`` launches, one block."""
+    return _step(arrays, n_bytes, None, interpret)
 
 
 def mix_and_draw(
@@ -64,7 +70,7 @@ def mix_and_draw(
 ) -> list[Array]:
     """``[digest, elements]`` of a mix and draws; see ``api.mix_and_draw``."""
     kernel = mix_and_draw_kernel(digest, arrays, count, interpret=interpret)
-    return launch.run(kernel, interpret=interpret)
+    return together.run(kernel, interpret=interpret)
 
 
 def mix_and_draw_kernel(
@@ -82,7 +88,7 @@ def mix_and_prefix(
     parts = (digest, *arrays)
     after = _After(4 * (DIGEST_WORDS + 5), 4, ((0, POW_PREFIX), (DIGEST_WORDS + 4, bits)))
     kernel = _step(parts, _bytes(parts), after, interpret)
-    return launch.run(kernel, interpret=interpret)
+    return together.run(kernel, interpret=interpret)
 
 
 def _bytes(arrays: Sequence[Array]) -> int:
@@ -188,7 +194,7 @@ def _step(arrays: Sequence[Array], n_bytes: int, after: _After | None, interpret
 
     out = tuple(jax.ShapeDtypeStruct((size,), np.uint32) for size in sizes)
     words = BLOCK_WORDS * (1 if long else blocks + (after is not None))
-    return Kernel(body, out, (1,), (words,), (rounds.NATURAL, *arrays))
+    return Kernel(body, out, (1,), ((words,),), (rounds.NATURAL, *arrays))
 
 
 def _cut_last(arrays: list[Array], n_bytes: int) -> list[Array]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,10 +25,11 @@ from jaxstark.pallas.channel import api as channel
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import logup, point, quotient
 from jaxstark.pallas.constraints.config import InteractionConfig, PointConfig, QuotientConfig
-from jaxstark.pallas.constraints.moved import Component, columns_back, one_row_back
+from jaxstark.pallas.constraints.moved import Component, one_row_back
 from jaxstark.pallas.constraints.point_program import program as point_program
 from jaxstark.pallas.constraints.reads import Reads, reads
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Steps, run, run_steps, run_together, side_by_side
 from jaxstark.shape import ProofShape
 
 Array = Any
@@ -39,10 +40,108 @@ def fits(rows: int) -> bool:
     return rows >= LANES and rows.bit_count() == 1
 
 
-@partial(
-    jax.jit,
-    static_argnames=("air", "index", "where", "first", "claim", "places", "config", "interpret"),
-)
+class Part(NamedTuple):
+    """A component of ``quotients``.
+
+    Attributes:
+      component: the component and what is evaluated of it.
+      first: which power of the composition coefficient belongs to its first constraint; the others
+        follow.
+      claim: which share is its own, if it has lookups.
+    """
+
+    component: Component
+    first: int = 0
+    claim: int = 0
+
+
+def quotients(
+    air: Air,
+    parts: Sequence[Part],
+    powers: Array,
+    shares: Array,
+    public: Mapping[str, Array],
+    elements: Array,
+    *,
+    config: QuotientConfig = QuotientConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> dict[int, Array]:
+    """The quotients of components on their domains, added up for each size; in one launch.
+
+    Args:
+      air: the AIR.
+      parts: components, of ``2^k`` rows each, k at least 7. Of their ``groups``, evaluations of
+        the size group in each tree, only those that the component reads matter; one without arrays
+        is empty.
+      powers: powers of the composition coefficient, uint32 ``[n, 4]``.
+      shares: claimed sums of components, each divided by its number of rows, uint32 ``[m, 4]``;
+        read by components with lookups.
+      public: public vectors by name, uint32.
+      elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns uint32 ``[4, 2^(k+1)]`` by k. Raises ``ValueError`` for other shapes and types.
+    """
+    by_size: dict[int, list[quotient.Part]] = {}
+    checked = {p.component.index: _checked(air, p, powers, shares) for p in parts}
+    moved = one_row_back(air, [p.component for p in parts], config=config)
+    for part in parts:
+        index, where, *_ = part.component
+        info, read = air.info.components[index], reads(air, index, rules=True)
+        size, arrays = checked[index]
+        some = by_size.setdefault(size, [])
+        if not info.constraints:
+            continue
+        table, places = moved.get(index, (None, ()))
+        if table is not None:
+            arrays["moved"] = table
+        arrays |= _scalars(air, info, read, public, elements)
+        some.append(quotient.Part(index, read, where, arrays, places, part.first, part.claim))
+    out = {
+        size.bit_length() - 2: jnp.zeros((qm31.DEGREE, size), np.uint32)
+        for size, some in by_size.items()
+        if not some
+    }
+    sizes = [size for size, some in by_size.items() if some]
+    made = side_by_side(
+        [
+            quotient.quotient(air, by_size[size], size, config=config, interpret=interpret)
+            for size in sizes
+        ],
+        interpret=interpret,
+    )
+    return out | {size.bit_length() - 2: q for size, q in zip(sizes, made, strict=True)}
+
+
+def _checked(air: Air, part: Part, powers: Array, shares: Array) -> tuple[int, dict[Any, Any]]:
+    """Points of the domain of a component, and the arrays that its quotient reads."""
+    index, _, groups, back = part.component
+    comp, info = air.components[index], air.info.components[index]
+    size = _columns("trace group", groups[1][0], 2 * LANES)
+    _check("powers", powers, (None, qm31.DEGREE))
+    if not 0 <= part.first <= len(powers) - len(info.constraints):
+        raise ValueError(
+            f"powers: expected {len(info.constraints)} from number {part.first} on, "
+            f"got {len(powers)}"
+        )
+    if back.shape != (size,):
+        raise ValueError(f"back: expected {size} slots, got shape {back.shape}")
+    arrays: dict[Any, Any] = {"trace": tuple(groups[1]), "powers": powers}
+    if set(comp.preprocessed_names) & reads(air, index, rules=True).current:
+        arrays["fixed"] = tuple(groups[0])
+    if info.n_entries:
+        _check("shares", shares, (None, qm31.DEGREE))
+        if not 0 <= part.claim < len(shares):
+            raise ValueError(f"shares: expected number {part.claim}, got {len(shares)}")
+        arrays["interaction"], arrays["shares"] = tuple(groups[2]), shares
+    for name in {"fixed", "trace", "interaction"} & set(arrays):
+        for array in arrays[name] or (None,):
+            _columns(f"{name} group", array, 2 * LANES, size)
+    return size, arrays
+
+
+@partial(jax.jit, static_argnames=("air", "index", "where", "config", "interpret"))
 def component_quotient(
     air: Air,
     index: int,
@@ -54,11 +153,6 @@ def component_quotient(
     public: Mapping[str, Array],
     elements: Array,
     *,
-    first: int = 0,
-    claim: int | None = None,
-    start: Array | None = None,
-    moved: Array | None = None,
-    places: tuple[int, ...] = (),
     config: QuotientConfig = QuotientConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Array:
@@ -72,64 +166,66 @@ def component_quotient(
         ``[columns, 2^(k+1)]`` in storage order, or a tuple of such arrays whose rows are numbered
         through; only those that the component reads matter.
       back: slots one row back: ``circle.shifted_slots(k, k + 1, -1)``.
-      powers: powers of the composition coefficient, uint32 ``[n, 4]``.
+      powers: powers of the composition coefficient for its constraints, uint32 ``[n, 4]``.
       share: claimed sum divided by the number of rows, uint32 ``[4]``; read if it has lookups.
       public: public vectors by name, uint32.
       elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
-      first: which power belongs to its first constraint; the others follow.
-      claim: the row of ``share`` that is its own, where that has the shares of several
-        components, uint32 ``[n, 4]``: a slice for each would be a launch for each.
-      start: what the quotient is added to, such as that of another component, of the same shape.
-      moved: masks one row back, made together with those of other components by
-        ``moved.one_row_back``; None to make them here.
-      places: which rows of ``moved`` are of this component, from there too.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
     Raises ``ValueError`` for other shapes and types.
     """
-    comp, info = air.components[index], air.info.components[index]
-    read = reads(air, index, rules=True)
     parts = [group if isinstance(group, list | tuple) else (group,) for group in groups]
-    size = _columns("trace group", parts[1][0], 2 * LANES)
-    if start is not None:
-        _check("start", start, (qm31.DEGREE, size))
-    if not info.constraints:
-        return jnp.zeros((qm31.DEGREE, size), jnp.uint32) if start is None else start
-    powers, back = jnp.asarray(powers), jnp.asarray(back)
-    _check("powers", powers, (None, qm31.DEGREE))
-    if not 0 <= first <= len(powers) - len(info.constraints):
-        raise ValueError(
-            f"powers: expected {len(info.constraints)} from number {first} on, got {len(powers)}"
-        )
-    if back.shape != (size,):
-        raise ValueError(f"back: expected {size} slots, got shape {back.shape}")
-    arrays: dict[Any, Any] = {"trace": tuple(parts[1]), "powers": powers}
-    if start is not None:
-        arrays["start"] = start
-    if set(comp.preprocessed_names) & read.current:
-        arrays["fixed"] = tuple(parts[0])
-    if info.n_entries:
-        share = jnp.asarray(share)
-        _check("share", share, (qm31.DEGREE,) if claim is None else (None, qm31.DEGREE))
-        arrays["interaction"], arrays["shares"] = tuple(parts[2]), share.reshape(-1, qm31.DEGREE)
-    for name in {"fixed", "trace", "interaction"} & set(arrays):
-        for part in arrays[name]:
-            _columns(f"{name} group", part, 2 * LANES, size)
-    if wanted := columns_back(air, index, where):
-        if moved is None:
-            own = Component(index, where, parts, back)
-            moved, places = one_row_back(air, [own], config=config)[index]
-        if len(places) != len(wanted):
-            raise ValueError(f"places: expected {len(wanted)} rows, got {len(places)}")
-        _check("moved", moved, (None, size if config.gather else 2 * config.lanes(size)))
-        arrays["moved"] = moved
-    arrays |= _scalars(air, info, read, public, elements)
-    return quotient.quotient(
-        *(air, index, read, where, arrays, places, size, first, claim or 0),
+    if air.info.components[index].n_entries:
+        _check("share", share, (qm31.DEGREE,))
+        share = share[None]
+    (made,) = quotients(
+        air,
+        [Part(Component(index, where, parts, back))],
+        *(powers, share, public, elements),
         config=config,
         interpret=interpret,
+    ).values()
+    return made
+
+
+def lookups(
+    air: Air,
+    index: int,
+    columns: Array,
+    fixed: Sequence[Array],
+    public: Mapping[str, Array],
+    elements: Array,
+    *,
+    config: InteractionConfig = InteractionConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Steps[tuple[list[Array], Array]]:
+    """``interaction`` as a computation of kernels, which may share their launches with others."""
+    comp, info = air.components[index], air.info.components[index]
+    if not info.n_entries:
+        raise ValueError(f"component {comp.name}: expected lookups, got none")
+    read = reads(air, index, rules=False)
+    rows = _columns("columns", columns, LANES, count=len(comp.columns))
+    arrays: dict[Any, Array] = {"columns": columns}
+    for name, column in zip(comp.preprocessed_names, fixed, strict=True):
+        if name in read.current:
+            arrays["fixed", name] = column
+            _check(f"fixed column {name}", column, (rows,))
+    back = [i for i, name in enumerate(comp.columns) if name in read.previous]
+    if back:
+        arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])
+    arrays |= _scalars(air, info, read, public, elements)
+    *before_last, local, totals = yield from logup.fractions(
+        air, index, read, arrays, rows, config=config, interpret=interpret
     )
+    before = yield from logup.offsets(totals, interpret=interpret)
+    claimed = m31.add(before[:, -1], totals[:, -1])
+    # Subtracting an equal share at every row makes the last entry 0 and the sum cyclic.
+    share = m31.mul(claimed, pow(rows, -1, m31.P))
+    steps = jax.lax.broadcasted_iota(jnp.uint32, local.shape, 1) + np.uint32(1)
+    prefix = m31.add(local, jnp.repeat(before, LANES, axis=1))
+    shares = m31.mul(jnp.broadcast_to(share[:, None], local.shape), steps)
+    return [*before_last, m31.sub(prefix, shares)], claimed
 
 
 @partial(jax.jit, static_argnames=("air", "index", "config", "interpret"))
@@ -161,31 +257,10 @@ def interaction(
 
     Raises ``ValueError`` for other shapes and types, and for a component without lookups.
     """
-    comp, info = air.components[index], air.info.components[index]
-    if not info.n_entries:
-        raise ValueError(f"component {comp.name}: expected lookups, got none")
-    read = reads(air, index, rules=False)
-    rows = _columns("columns", columns, LANES, count=len(comp.columns))
-    arrays: dict[Any, Array] = {"columns": columns}
-    for name, column in zip(comp.preprocessed_names, fixed, strict=True):
-        if name in read.current:
-            arrays["fixed", name] = column
-            _check(f"fixed column {name}", column, (rows,))
-    back = [i for i, name in enumerate(comp.columns) if name in read.previous]
-    if back:
-        arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])
-    arrays |= _scalars(air, info, read, public, elements)
-    *before_last, local, totals = logup.fractions(
-        air, index, read, arrays, rows, config=config, interpret=interpret
+    steps = lookups(
+        *(air, index, columns, fixed, public, elements), config=config, interpret=interpret
     )
-    before = logup.offsets(totals, interpret=interpret)
-    claimed = m31.add(before[:, -1], totals[:, -1])
-    # Subtracting an equal share at every row makes the last entry 0 and the sum cyclic.
-    share = m31.mul(claimed, pow(rows, -1, m31.P))
-    steps = jax.lax.broadcasted_iota(jnp.uint32, local.shape, 1) + np.uint32(1)
-    prefix = m31.add(local, jnp.repeat(before, LANES, axis=1))
-    shares = m31.mul(jnp.broadcast_to(share[:, None], local.shape), steps)
-    return [*before_last, m31.sub(prefix, shares)], claimed
+    return run_steps(steps, interpret=interpret)
 
 
 @partial(jax.jit, static_argnames=("air", "shape", "config", "interpret"))
@@ -248,11 +323,11 @@ def defect(
         arrays.append(array)
     check = point.check(code, arrays, interpret=interpret)
     if mixed is None:
-        (parts,) = launch.run(check, interpret=interpret)
+        (parts,) = run(check, interpret=interpret)
         return point.total(parts), None
     digest, *words = mixed
     step = channel.step_kernel(digest, words, interpret=interpret)
-    after, (parts,) = launch.run_together([step, check], interpret=interpret)
+    after, (parts,) = run_together([step, check], interpret=interpret)
     return point.total(parts), Step(*after)
 
 

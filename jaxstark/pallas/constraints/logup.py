@@ -25,6 +25,7 @@ from jaxstark.pallas.constraints.config import InteractionConfig
 from jaxstark.pallas.constraints.evaluation import Fraction, Masks
 from jaxstark.pallas.constraints.reads import Reads
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -39,7 +40,7 @@ def fractions(
     *,
     config: InteractionConfig,
     interpret: bool,
-) -> tuple[Array, ...]:
+) -> Steps[list[Array]]:
     """LogUp columns up to the sum over rows.
 
     ``arrays``: ``columns``, all columns of the component in row order; ``("fixed", name)``, each
@@ -93,15 +94,9 @@ def fractions(
         for shape in ((4 * (info.n_batches - 1), rows), (4, rows), (4, rows // LANES))
         if shape[0]
     ]
-    run = launch.launch(
-        body,
-        out,
-        grid=(rows // LANES,),
-        scratch=(_exchange(qm31.DEGREE),),
-        barriers=False,
-        interpret=interpret,
-    )
-    return tuple(run(*arrays.values()))
+    inputs = tuple(arrays.values())
+    scratch = (_exchange(qm31.DEGREE),)
+    return (yield Kernel(body, tuple(out), (rows // LANES,), scratch, inputs))
 
 
 def _trace_row(comp: Any, reads: Reads, memory: Mapping[Any, Ref], here: Any) -> Row:
@@ -148,9 +143,9 @@ def _running_sums(
     return out
 
 
-def _exchange(count: int) -> Any:
+def _exchange(count: int) -> tuple[int, ...]:
     """Shared memory for ``_scan``: two buffers; a vector lies behind as many zeros."""
-    return launch.shared((2, count, 2 * LANES))
+    return (2, count, 2 * LANES)
 
 
 def _scan(vectors: Sequence[Array], exchange: Ref, interpret: bool) -> list[Array]:
@@ -172,7 +167,7 @@ def _scan(vectors: Sequence[Array], exchange: Ref, interpret: bool) -> list[Arra
     return out
 
 
-def offsets(totals: Array, *, interpret: bool) -> Array:
+def offsets(totals: Array, *, interpret: bool) -> Steps[Array]:
     """Sums of the words before each word, uint32 ``[4, n]`` for ``[4, n]``, n a power of two.
 
     One block for each row: a lane adds up consecutive words, and lanes their sums.
@@ -180,7 +175,8 @@ def offsets(totals: Array, *, interpret: bool) -> Array:
     count = totals.shape[1]
     if count < LANES:
         padded = jnp.pad(totals, ((0, 0), (0, LANES - count)))
-        return offsets(padded, interpret=interpret)[:, :count]
+        before = yield from offsets(padded, interpret=interpret)
+        return before[:, :count]
     each = count // LANES
     unroll = min(each, 8)
 
@@ -207,7 +203,6 @@ def offsets(totals: Array, *, interpret: bool) -> Array:
         lax.fori_loop(np.int32(0), steps, write, m31.sub(total, mine))
 
     out = jax.ShapeDtypeStruct((4, LANES, each), np.uint32)
-    run = launch.launch(
-        body, out, grid=(4,), scratch=(_exchange(1),), barriers=False, interpret=interpret
-    )
-    return run(totals.reshape(4, LANES, each)).reshape(4, count)
+    source = totals.reshape(4, LANES, each)
+    (before,) = yield Kernel(body, (out,), (4,), (_exchange(1),), (source,))
+    return before.reshape(4, count)

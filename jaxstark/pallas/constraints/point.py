@@ -20,7 +20,8 @@ from jaxstark.fields.lazy import EMPTY
 from jaxstark.fields.qm31 import QM31
 from jaxstark.pallas import launch
 from jaxstark.pallas.constraints.point_program import Program
-from jaxstark.pallas.launch import LANES, Kernel
+from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel
 
 Array = Any
 Ref = Any
@@ -79,7 +80,8 @@ def check(program: Program, arrays: Sequence[Array], *, interpret: bool) -> Kern
 
     out = (jax.ShapeDtypeStruct((blocks, qm31.DEGREE), np.uint32),)
     inputs = (code, *(array.reshape(-1) for array in arrays))
-    return Kernel(body, out, (blocks,), (qm31.DEGREE * program.n_slots, size), inputs)
+    scratch = (qm31.DEGREE * program.n_slots,), (size,)
+    return Kernel(body, out, (blocks,), scratch, inputs)
 
 
 def total(parts: Array) -> Array:

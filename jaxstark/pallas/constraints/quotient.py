@@ -1,4 +1,4 @@
-"""The kernel of a component's composition quotient; one point of the domain in a lane.
+"""The kernel of composition quotients; one point of the domain in a lane.
 
 Source: protocol section 10.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxstark.pallas.constraints import evaluation
 from jaxstark.pallas.constraints.config import QuotientConfig
 from jaxstark.pallas.constraints.evaluation import Fraction, Masks, Scalars
 from jaxstark.pallas.constraints.reads import Reads, locate
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -32,106 +33,122 @@ Ref = Any
 _ZEROFIER_INVERSE = 1 << 16
 
 
-def quotient(
-    air: Air,
-    index: int,
-    reads: Reads,
-    where: Any,
-    arrays: Mapping[Any, Any],
-    places: Sequence[int],
-    size: int,
-    first: int,
-    claim: int,
-    *,
-    config: QuotientConfig,
-    interpret: bool,
-) -> Array:
-    """The composition quotient, uint32 ``[4, size]``.
+class Part(NamedTuple):
+    """What the quotient of one component reads.
 
-    ``arrays``: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``moved``,
-    what XLA moved one row back, at ``places`` in the order of ``moved.columns_back``; ``powers``,
-    from ``first`` on; ``shares``, row ``claim`` its own; ``start``, to which the quotient is added;
-    the public vectors as ``("public", name)``; ``elements`` of all relations. Those that are not
-    read may be missing.
+    Attributes:
+      index: of the component.
+      reads: what its constraints read.
+      where: rows of its columns in the groups, from ``jaxstark.composition.locate``.
+      arrays: ``fixed``, ``trace`` and ``interaction``, the arrays of each size group; ``moved``,
+        what XLA moved one row back; ``powers``; ``shares``; the public vectors as
+        ``("public", name)``; ``elements`` of all relations. Those that are not read may be missing.
+      places: rows of ``moved``, in the order of ``moved.columns_back``.
+      first: the power of its first constraint.
+      claim: the row of ``shares`` that is its own.
     """
+
+    index: int
+    reads: Reads
+    where: Any
+    arrays: Mapping[Any, Any]
+    places: Sequence[int]
+    first: int
+    claim: int
+
+
+def quotient(
+    air: Air, parts: Sequence[Part], size: int, *, config: QuotientConfig, interpret: bool
+) -> Steps[Array]:
+    """The sum of the composition quotients of components of one size, uint32 ``[4, size]``."""
     lanes = config.lanes(size)
-    comp, info = air.components[index], air.info.components[index]
-    names = tuple(arrays)
-    inputs, structure = jax.tree.flatten(tuple(arrays.values()))
-    last = info.n_batches - 1
+    in_order = config.gather or not any(part.places for part in parts)
+    inputs, structure = jax.tree.flatten([tuple(part.arrays.values()) for part in parts])
 
     def body(point: Any, *refs: Ref) -> None:
-        memory = dict(zip(names, jax.tree.unflatten(structure, refs[:-1]), strict=True))
-        out = refs[-1]
-        place = _Place(point[0], size, lanes, config.gather or not places)
-        here = place.here
-        fractions, public = evaluation.scalars(air, reads, memory, lanes)
-        powers = Scalars(memory["powers"], lanes)
+        *sources, out = refs
+        place = _Place(point[0], size, lanes, in_order)
         totals = [EMPTY] * qm31.DEGREE
-        before: QM31 | None = None
-        rules = batches = 0
-
-        def settle() -> None:
-            """Keep XLA from evaluating a constraint once for each coordinate."""
-            nonlocal totals
-            if interpret:
-                totals = [
-                    t if t.words is None else t._replace(words=lax.optimization_barrier(t.words))
-                    for t in totals
-                ]
-
-        def on_rule(value: Any) -> None:
-            nonlocal totals, rules
-            if interpret:
-                value = lax.optimization_barrier(evaluation.vector(value, lanes))
-            word = lazy.widen(evaluation.vector(value, lanes))
-            power = powers.secure(first + rules)
-            totals = [lazy.add_product(t, word, p) for t, p in zip(totals, power, strict=True)]
-            rules += 1
-            settle()
-
-        def on_batch(batch: Sequence[Fraction]) -> None:
-            nonlocal totals, batches, before
-            rows = where.interaction[4 * batches :][:4]
-            now = QM31(*(_load(memory["interaction"], row, here) for row in rows))
-            step = now if before is None else qm31.sub(now, before)
-            if batches == last:
-                # The running sum goes on from its own value one row back, less an equal share.
-                share = Scalars(memory["shares"], lanes).secure(claim)
-                back = QM31(
-                    *(
-                        place.load_back(memory["interaction"], row, memory["moved"], i)
-                        for row, i in zip(rows, places[-qm31.DEGREE :], strict=True)
-                    )
-                )
-                step = qm31.add(qm31.sub(step, back), share)
-            value = _lookup_rule(step, batch, lanes, interpret)
-            power = lazy.factor(powers.secure(first + info.n_rules + batches))
-            totals = lazy.secure_products(totals, value, power)
-            before = now
-            batches += 1
-            settle()
-
-        row = _quotient_row(comp, reads, where, memory, places, place)
-        comp.evaluate(
-            row, evaluation.Evaluator(public, fractions, info.n_entries, on_rule, on_batch)
-        )
+        for part, own in zip(parts, jax.tree.unflatten(structure, sources), strict=True):
+            memory = dict(zip(part.arrays, own, strict=True))
+            totals = _add_constraints(air, part, memory, place, totals, lanes, interpret)
         inverse = jnp.where(
-            here.start < np.int32(size // 2),
+            place.here.start < np.int32(size // 2),
             np.uint32(_ZEROFIER_INVERSE),
             np.uint32(m31.P - _ZEROFIER_INVERSE),
         )
         for c, total in enumerate(totals):
             scale = jnp.broadcast_to(inverse, (lanes,))
-            word = m31.mul(lazy.reduce(total), scale)
-            if "start" in memory:
-                word = m31.add(word, launch.load(memory["start"], c, here))
-            launch.store(out, word, c, here)
+            launch.store(out, m31.mul(lazy.reduce(total), scale), c, place.here)
 
     out = jax.ShapeDtypeStruct((qm31.DEGREE, size), np.uint32)
     # Nothing is read back that was written: no barriers.
-    run = launch.launch(body, out, grid=(size // lanes,), barriers=False, interpret=interpret)
-    return run(*inputs)
+    (made,) = yield Kernel(body, (out,), (size // lanes,), (), tuple(inputs))
+    return made
+
+
+def _add_constraints(
+    air: Air,
+    part: Part,
+    memory: Mapping[Any, Any],
+    place: _Place,
+    totals: Sequence[Any],
+    lanes: int,
+    interpret: bool,
+) -> list[Any]:
+    """Totals with the constraints of a component added, each times its power."""
+    comp, info, where = air.components[part.index], air.info.components[part.index], part.where
+    last, here = info.n_batches - 1, place.here
+    fractions, public = evaluation.scalars(air, part.reads, memory, lanes)
+    powers = Scalars(memory["powers"], lanes)
+    totals = list(totals)
+    before: QM31 | None = None
+    rules = batches = 0
+
+    def settle() -> None:
+        """Keep XLA from evaluating a constraint once for each coordinate."""
+        nonlocal totals
+        if interpret:
+            totals = [
+                t if t.words is None else t._replace(words=lax.optimization_barrier(t.words))
+                for t in totals
+            ]
+
+    def on_rule(value: Any) -> None:
+        nonlocal totals, rules
+        if interpret:
+            value = lax.optimization_barrier(evaluation.vector(value, lanes))
+        word = lazy.widen(evaluation.vector(value, lanes))
+        power = powers.secure(part.first + rules)
+        totals = [lazy.add_product(t, word, p) for t, p in zip(totals, power, strict=True)]
+        rules += 1
+        settle()
+
+    def on_batch(batch: Sequence[Fraction]) -> None:
+        nonlocal totals, batches, before
+        rows = where.interaction[4 * batches :][:4]
+        now = QM31(*(_load(memory["interaction"], row, here) for row in rows))
+        step = now if before is None else qm31.sub(now, before)
+        if batches == last:
+            # The running sum goes on from its own value one row back, less an equal share.
+            share = Scalars(memory["shares"], lanes).secure(part.claim)
+            back = QM31(
+                *(
+                    place.load_back(memory["interaction"], row, memory["moved"], i)
+                    for row, i in zip(rows, part.places[-qm31.DEGREE :], strict=True)
+                )
+            )
+            step = qm31.add(qm31.sub(step, back), share)
+        value = _lookup_rule(step, batch, lanes, interpret)
+        power = lazy.factor(powers.secure(part.first + info.n_rules + batches))
+        totals = lazy.secure_products(totals, value, power)
+        before = now
+        batches += 1
+        settle()
+
+    row = _quotient_row(comp, part.reads, where, memory, part.places, place)
+    comp.evaluate(row, evaluation.Evaluator(public, fractions, info.n_entries, on_rule, on_batch))
+    return totals
 
 
 def _quotient_row(

@@ -7,13 +7,14 @@ it on a CPU, slowly, for tests. Source: protocol section 11.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
 
 from jaxstark.deep import Coefficients, DeepPlan
 from jaxstark.deep_coefficients import check
+from jaxstark.fields import m31
 from jaxstark.fields.qm31 import DEGREE
 from jaxstark.lifting import lift
 from jaxstark.pallas import launch, lifted
@@ -22,6 +23,7 @@ from jaxstark.pallas.deep import mosaic_gpu
 from jaxstark.pallas.deep.config import LOG_LANES, DeepConfig
 from jaxstark.pallas.deep.mosaic_gpu import Columns, Source
 from jaxstark.pallas.deep.schedule import Step, spread, steps
+from jaxstark.pallas.together import Steps, run_steps, side_by_side
 
 Array = Any
 
@@ -76,43 +78,50 @@ def quotients_from(
     may differ from ``jaxstark.deep``. Raises ``ValueError`` for other shapes and plans.
     """
     _check(plan, evaluations, data, x, y)
-    done: list[Array] = []
-    todo = steps(plan, config)
-    for step in todo:
-        inputs = _Inputs(step, config.cut(step.log, len(step.points))[0])
-        runs = [
-            Columns(
-                inputs.source(evaluations[r.tree][r.group], r.log, r.row, r.count),
-                r.count,
-                tuple((step.points.index(p), first) for p, first in r.terms),
-            )
-            for r in step.runs
-        ]
-        starts = [
-            None if s is None else inputs.numerator(done[s], todo[s], p)
-            for p, s in zip(step.points, step.starts, strict=True)
-        ]
-        if len(done) < len(todo) - 1:
-            done.append(
-                mosaic_gpu.numerators(
-                    inputs.arrays,
-                    runs,
-                    starts,
-                    data,
-                    step.log,
-                    config=config,
-                    interpret=interpret,
-                )
-            )
-            continue
-        return mosaic_gpu.quotients(
-            inputs.arrays, runs, starts, data, x, y, config=config, interpret=interpret
-        )
-    raise AssertionError("a schedule has a last step")
+    *small, last = steps(plan, config)
+    sums = side_by_side(
+        [_numerators(step, evaluations, data, config, interpret) for step in small],
+        interpret=interpret,
+    )
+    inputs = _Inputs(last, config.cut(last.log, len(last.points))[0])
+    runs = inputs.columns(evaluations)
+
+    def start(point: int, earlier: Sequence[int]) -> Source | None:
+        """Where the numerator of a point starts: at its sum over smaller columns."""
+        found = [(sums[s], small[s].log, DEGREE * small[s].points.index(point)) for s in earlier]
+        if len(found) < 2:
+            return inputs.source(*found[0], DEGREE) if found else None
+        log = max(log for _, log, _ in found)
+        lifts = [lift(rows[first : first + DEGREE], log) for rows, _, first in found]
+        return inputs.source(reduce(m31.add, lifts), log, 0, DEGREE)
+
+    starts = [start(p, earlier) for p, earlier in zip(last.points, last.starts, strict=True)]
+    quotients = mosaic_gpu.quotients(
+        inputs.arrays, runs, starts, data, x, y, config=config, interpret=interpret
+    )
+    return run_steps(quotients, interpret=interpret)
+
+
+def _numerators(
+    step: Step,
+    evaluations: Sequence[Sequence[Array]],
+    data: Coefficients,
+    config: DeepConfig,
+    interpret: bool,
+) -> Steps[Array]:
+    """Four rows for each point of a step, one after the other, uint32 ``[4 points, 2^log]``."""
+    inputs = _Inputs(step, config.cut(step.log, len(step.points))[0])
+    runs = inputs.columns(evaluations)
+    made = yield from mosaic_gpu.numerators(
+        *(inputs.arrays, runs, len(step.points), data, step.log),
+        config=config,
+        interpret=interpret,
+    )
+    return made.reshape(-1, made.shape[-1])
 
 
 class _Inputs:
-    """Arrays that a launch reads, each once; lifted here where the kernel does not lift.
+    """Arrays that a kernel reads, each once; lifted here where the kernel does not lift.
 
     It does with one word a thread, and where a load shows one pair.
     """
@@ -121,20 +130,23 @@ class _Inputs:
         self.step, self.words, self.arrays = step, words, []
         self._found: dict[int, tuple[Array, int]] = {}
 
+    def columns(self, evaluations: Sequence[Sequence[Array]]) -> list[Columns]:
+        """What the step adds."""
+        return [
+            Columns(
+                self.source(evaluations[run.tree][run.group], run.log, run.row, run.count),
+                run.count,
+                tuple((self.step.points.index(p), first) for p, first in run.terms),
+            )
+            for run in self.step.runs
+        ]
+
     def source(self, array: Array, log: int, row: int, count: int) -> Source:
         """Rows of an array of ``2^log`` words each."""
         if (small := self._small(array, log)) is not None:
             return Source(self._index(array, small), log, row)
         self.arrays.append(lift(array[row : row + count], self.step.log))
         return Source(len(self.arrays) - 1, self.step.log, 0)
-
-    def numerator(self, array: Array, step: Step, point: int) -> Source:
-        """The four rows of a point in the result of an earlier step."""
-        rows = array.reshape(-1, array.shape[-1])
-        row = DEGREE * step.points.index(point)
-        if (small := self._small(rows, step.log)) is not None:
-            return Source(self._index(array, small), step.log, row)
-        return self.source(rows, step.log, row, DEGREE)
 
     def _small(self, rows: Array, log: int) -> Array | None:
         """Rows of ``2^log`` words as the kernel reads them; None if it does not."""

@@ -24,6 +24,7 @@ from jaxstark.pallas import launch, lifted
 from jaxstark.pallas.deep.config import DeepConfig
 from jaxstark.pallas.deep.schedule import spread
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -48,15 +49,15 @@ class Columns(NamedTuple):
 def numerators(
     arrays: Sequence[Array],
     runs: Sequence[Columns],
-    starts: Sequence[Source | None],
+    n_points: int,
     data: Coefficients,
     log_size: int,
     *,
     config: DeepConfig,
     interpret: bool = False,
-) -> Array:
-    """Weighted sums of rows added to starts of four rows each: ``[points, 4, 2^log_size]``."""
-    return _run(arrays, runs, starts, data, log_size, None, config, interpret)
+) -> Steps[Array]:
+    """Weighted sums of rows, ``[points, 4, 2^log_size]``."""
+    return _run(arrays, runs, [None] * n_points, data, log_size, None, config, interpret)
 
 
 def quotients(
@@ -69,8 +70,10 @@ def quotients(
     *,
     config: DeepConfig,
     interpret: bool = False,
-) -> Array:
-    """As ``numerators``, then with lines, divided and added over all points: ``[4, 2^H]``."""
+) -> Steps[Array]:
+    """As ``numerators``, but added to starts of four rows each; then with lines, divided and
+    added over all points: ``[4, 2^H]``.
+    """
     log_size = x.shape[0].bit_length() - 1
     return _run(arrays, runs, starts, data, log_size, (x, y), config, interpret)
 
@@ -84,7 +87,7 @@ def _run(
     domain: tuple[Array, Array] | None,
     config: DeepConfig,
     interpret: bool,
-) -> Array:
+) -> Steps[Array]:
     n_points = len(starts)
     words, vectors = config.cut(log_size, n_points)
     lanes = LANES * words
@@ -120,14 +123,10 @@ def _run(
 
     size = 1 << log_size
     shape = (DEGREE, size) if domain else (n_points, DEGREE, size)
-    run = launch.launch(
-        body,
-        jax.ShapeDtypeStruct(shape, np.uint32),
-        grid=(size // (lanes * vectors),),
-        barriers=False,
-        interpret=interpret,
-    )
-    return run(*arrays, *(data if domain else data[:1]), *(domain or ()))
+    out = jax.ShapeDtypeStruct(shape, np.uint32)
+    inputs = *arrays, *(data if domain else data[:1]), *(domain or ())
+    (made,) = yield Kernel(body, (out,), (size // (lanes * vectors),), (), inputs)
+    return made
 
 
 class _Tile:

@@ -1,8 +1,8 @@
 """What each launch of the DEEP kernel reads: fixed by a plan, without any data.
 
-Sizes are visited in ascending order. A launch adds the columns of its size to the numerators of
-all points that use one of them, so that a column is read once, and starts from the numerators of
-earlier launches, lifted. The last launch has the size of the result and all points.
+A kernel adds up the columns of one size for the numerators of all points that use one of them, so
+that a column is read once. Kernels of small sizes share a launch. The last one has the size of the
+result and all points, and starts from the numerators of the others, lifted.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ class Run(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One launch.
+    """One kernel.
 
     Attributes:
       log: log2 of its rows.
       points: whose numerators it computes, ascending.
-      starts: per point the earlier step that has its numerator so far, or None.
+      starts: per point the steps whose numerators are added to it, all but the last one.
       runs: what it adds.
     """
 
     log: int
     points: tuple[int, ...]
-    starts: tuple[int | None, ...]
+    starts: tuple[tuple[int, ...], ...]
     runs: tuple[Run, ...]
 
 
 @lru_cache(maxsize=64)
 def steps(plan: DeepPlan, config: DeepConfig) -> tuple[Step, ...]:
-    """The launches of a plan with ``log_domain >= 7``, the last one with all points."""
+    """The kernels of a plan with ``log_domain >= 7``, the last one with all points."""
     by_size: dict[int, dict[tuple[int, int, int], dict[int, int]]] = {}
     term = 0
     for point, sizes in enumerate(plan.terms):
@@ -74,16 +74,14 @@ def steps(plan: DeepPlan, config: DeepConfig) -> tuple[Step, ...]:
         else:
             target = max(log, LOG_LANES)
         launches.setdefault(target, []).extend(_runs(log, columns))
+    last = tuple(launches.pop(plan.log_domain))
     out: list[Step] = []
-    latest: dict[int, int] = {}
     for log, runs in sorted(launches.items()):
-        last = log == plan.log_domain
-        used = {point for run in runs for point, _ in run.terms}
-        points = tuple(range(len(plan.points))) if last else tuple(sorted(used))
-        starts = tuple(latest.get(p) for p in points)
-        latest.update(dict.fromkeys(points, len(out)))
-        out.append(Step(log, points, starts, tuple(runs)))
-    return tuple(out)
+        points = tuple(sorted({point for run in runs for point, _ in run.terms}))
+        out.append(Step(log, points, ((),) * len(points), tuple(runs)))
+    every = range(len(plan.points))
+    starts = tuple(tuple(i for i, step in enumerate(out) if p in step.points) for p in every)
+    return (*out, Step(plan.log_domain, tuple(every), starts, last))
 
 
 def spread(log: int, log_size: int, words: int) -> bool:

@@ -27,6 +27,7 @@ from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, St
 from jaxstark.pallas.fft.exchange import Exchanged, exchange_pass
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile
 from jaxstark.pallas.fft.rows import Rows, rows_pass
+from jaxstark.pallas.together import Steps, run_steps
 
 Array = Any
 # Indices of words are int32.
@@ -36,6 +37,76 @@ _MAX_WORDS = 1 << 31
 def fits(log_size: int) -> bool:
     """Whether columns of ``2^log_size`` words can be transformed."""
     return MIN_LOG <= log_size <= MAX_LOG
+
+
+# Transforms as computations of kernels, which may share their launches with others.
+
+
+def interpolation(
+    values: Array,
+    table: Array,
+    *,
+    halves: bool = False,
+    config: FftConfig = FftConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Steps[Array]:
+    """``interpolate``."""
+    log_size = log_length(values)
+    _check(len(values), log_size, log_size, table)
+    # No need to reduce p first: the last layer multiplies every word by the scale.
+    v = yield from _tiles(values, table, log_size, log_size, config, True, False, interpret)
+    for layers in config.strided(log_size):
+        last = halves and layers[1] == log_size
+        v = yield from _above(
+            v, table, layers, log_size, config, True, False, interpret, halves=last
+        )
+    if halves and log_size <= TILE_LOG:
+        v = split(v)
+    return v
+
+
+def interpolation_of_rows(
+    rows: Array | Sequence[Array],
+    table: Array,
+    *,
+    config: FftConfig = FftConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Steps[Array]:
+    """``interpolate_rows``."""
+    arrays, log_size = _arrays(rows)
+    columns = sum(map(len, arrays))
+    if not (layers := config.of_rows(log_size)):
+        v = yield from _to_storage(arrays, StorageConfig(), interpret)
+        return (yield from interpolation(v, table, config=config, interpret=interpret))
+    _check(columns, log_size, log_size, table)
+    plan = Rows(log_size, layers, config.width(layers))
+    v = yield from rows_pass(arrays, table, plan, interpret=interpret)
+    for above in config.strided(log_size, layers):
+        v = yield from _above(v, table, above, log_size, config, True, False, interpret)
+    return v
+
+
+def evaluation(
+    coefficients: Array,
+    log_size: int,
+    table: Array,
+    *,
+    config: FftConfig = FftConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Steps[Array]:
+    """``evaluate``."""
+    log_columns = log_length(coefficients)
+    if log_size < log_columns:
+        raise ValueError(f"log size: expected at least {log_columns}, got {log_size}")
+    _check(len(coefficients), log_columns, log_size, table)
+    v = coefficients
+    first = True
+    # The layers above the column's own size would meet zero upper halves, and only copy: the
+    # first pass reads its words for each of the copies.
+    for layers in reversed(config.strided(log_columns)):
+        v = yield from _above(v, table, layers, log_size, config, False, first, interpret)
+        first = False
+    return (yield from _tiles(v, table, log_columns, log_size, config, False, first, interpret))
 
 
 @partial(jax.jit, static_argnames=("halves", "config", "interpret"))
@@ -61,16 +132,8 @@ def interpolate(
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
-    log_size = log_length(values)
-    _check(len(values), log_size, log_size, table)
-    # No need to reduce p first: the last layer multiplies every word by the scale.
-    v = _tiles(values, table, log_size, log_size, config, True, False, interpret)
-    for layers in config.strided(log_size):
-        last = halves and layers[1] == log_size
-        v = _above(v, table, layers, log_size, config, True, False, interpret, halves=last)
-    if halves and log_size <= TILE_LOG:
-        v = split(v)
-    return v
+    steps = interpolation(values, table, halves=halves, config=config, interpret=interpret)
+    return run_steps(steps, interpret=interpret)
 
 
 @partial(jax.jit, static_argnames=("config", "interpret"))
@@ -96,18 +159,8 @@ def interpolate_rows(
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
-    arrays, log_size = _arrays(rows)
-    columns = sum(map(len, arrays))
-    if not (layers := config.of_rows(log_size)):
-        return interpolate(
-            to_storage(arrays, interpret=interpret), table, config=config, interpret=interpret
-        )
-    _check(columns, log_size, log_size, table)
-    plan = Rows(log_size, layers, config.width(layers))
-    v = rows_pass(arrays, table, plan, interpret=interpret)
-    for above in config.strided(log_size, layers):
-        v = _above(v, table, above, log_size, config, True, False, interpret)
-    return v
+    steps = interpolation_of_rows(rows, table, config=config, interpret=interpret)
+    return run_steps(steps, interpret=interpret)
 
 
 @partial(jax.jit, static_argnames=("log_size", "config", "interpret"))
@@ -133,18 +186,8 @@ def evaluate(
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
-    log_columns = log_length(coefficients)
-    if log_size < log_columns:
-        raise ValueError(f"log size: expected at least {log_columns}, got {log_size}")
-    _check(len(coefficients), log_columns, log_size, table)
-    v = coefficients
-    first = True
-    # The layers above the column's own size would meet zero upper halves, and only copy: the
-    # first pass reads its words for each of the copies.
-    for layers in reversed(config.strided(log_columns)):
-        v = _above(v, table, layers, log_size, config, False, first, interpret)
-        first = False
-    return _tiles(v, table, log_columns, log_size, config, False, first, interpret)
+    steps = evaluation(coefficients, log_size, table, config=config, interpret=interpret)
+    return run_steps(steps, interpret=interpret)
 
 
 def to_storage_fits(log_size: int) -> bool:
@@ -169,8 +212,12 @@ def to_storage(
 
     Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
     """
-    arrays, log_size = _arrays(rows)
-    columns = sum(map(len, arrays))
+    arrays, _ = _arrays(rows)
+    return run_steps(_to_storage(arrays, config, interpret), interpret=interpret)
+
+
+def _to_storage(arrays: Sequence[Array], config: StorageConfig, interpret: bool) -> Steps[Array]:
+    columns, log_size = sum(map(len, arrays)), log_length(arrays[0])
     _check_words(columns, log_size)
     if not to_storage_fits(log_size):
         raise ValueError(
@@ -183,9 +230,8 @@ def to_storage(
     else:
         starts = [0, *accumulate(map(len, arrays))]
         pieces = [_piece(arrays, starts, i) for i, array in enumerate(arrays) if len(array)]
-    out = storage.to_storage(
-        pieces, max(columns, storage.COLUMNS), config=config, interpret=interpret
-    )
+    count = max(columns, storage.COLUMNS)
+    out = yield from storage.to_storage(pieces, count, config=config, interpret=interpret)
     return out[:columns]
 
 
@@ -223,16 +269,16 @@ def _above(
     interpret: bool,
     *,
     halves: bool = False,
-) -> Array:
+) -> Steps[Array]:
     """Layers of distances above the tile, on a domain of ``2^log_size`` points."""
     low, high = layers
-    options: dict[str, Any] = {"log_size": log_size, "inverse": inverse, "interpret": interpret}
+    options: dict[str, Any] = {"log_size": log_size, "inverse": inverse}
     options |= {"canonical": canonical, "halves": halves}
     if high - low <= config.direct:
         plan = Strided(low, high, config.lanes(high - low, inverse))
-        return mosaic_gpu.strided_pass(v, table, plan, **options)
+        return (yield from mosaic_gpu.strided_pass(v, table, plan, **options))
     plan = Exchanged(low, high, config.width(high - low))
-    return exchange_pass(v, table, plan, **options)
+    return (yield from exchange_pass(v, table, plan, **options, interpret=interpret))
 
 
 def _tiles(
@@ -244,16 +290,17 @@ def _tiles(
     inverse: bool,
     canonical: bool,
     interpret: bool,
-) -> Array:
+) -> Steps[Array]:
     """The layers of smallest distance, of columns with ``2^log_columns`` coefficients."""
     columns = len(v)
     plan = Tile(min(log_columns, TILE_LOG), log_size, config.tile_columns)
     if log_size < TILE_LOG:
         table = mosaic_gpu.tile_table(table, log_size)
         v = jnp.pad(v, ((0, -columns % (1 << (TILE_LOG - log_size))), (0, 0)))
-    return mosaic_gpu.tile_pass(
+    v = yield from mosaic_gpu.tile_pass(
         v, table, plan, inverse=inverse, canonical=canonical, interpret=interpret
-    )[:columns]
+    )
+    return v[:columns]
 
 
 def _check(columns: int, log_columns: int, log_size: int, table: Array) -> None:

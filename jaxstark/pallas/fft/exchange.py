@@ -23,6 +23,7 @@ from jax.experimental import pallas as pl
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -54,7 +55,7 @@ def exchange_pass(
     canonical: bool = False,
     halves: bool = False,
     interpret: bool = False,
-) -> Array:
+) -> Steps[Array]:
     """Layers ``plan.low..plan.high-1``, downwards or, of the inverse, upwards.
 
     Arguments and result are those of ``mosaic_gpu.strided_pass``.
@@ -109,16 +110,10 @@ def exchange_pass(
     shape = columns, blocks, *views.shape(order[1])
     if halves:  # the highest bit is one of the words of a thread
         shape = 2, columns, views.words // 2, views.lanes
-    run = launch.launch(
-        body,
-        jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32),
-        grid=grid,
-        scratch=(views.memory(),),
-        barriers=False,
-        interpret=interpret,
-    )
+    out = jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32)
     source = x.reshape(columns, -1, *views.shape(order[0]), 1 << low)
-    words = run(source, *views.tables(table))
+    inputs = source, *views.tables(table)
+    (words,) = yield Kernel(body, (out,), grid, (views.memory,), inputs)
     return words.reshape(2 * columns if halves else columns, -1)
 
 
@@ -181,9 +176,10 @@ class Views(NamedTuple):
         index = c, a, *[slice(None)] * len(shape), here
         launch.store_stack(out, words, *index, axes=self._axes(view, len(shape) + 1))
 
-    def memory(self) -> Any:
-        """The shared memory of a block."""
-        return launch.shared((*self._high, self.words + 1, self.width))
+    @property
+    def memory(self) -> tuple[int, ...]:
+        """The shape of the shared memory of a block."""
+        return (*self._high, self.words + 1, self.width)
 
     def get(self, memory: Ref, view: int) -> Array:
         """``[words, *lanes]`` from shared memory."""

@@ -29,6 +29,7 @@ from jaxstark.pallas.fft import butterflies, tile_views
 from jaxstark.pallas.fft.config import TILE_LOG
 from jaxstark.pallas.fft.tile_views import FIRST, LOWER, MIDDLE, SHAPE, UPPER, WORDS
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -51,8 +52,7 @@ def strided_pass(
     inverse: bool,
     canonical: bool = False,
     halves: bool = False,
-    interpret: bool = False,
-) -> Array:
+) -> Steps[Array]:
     """Layers ``plan.low..plan.high-1``, downwards or, of the inverse, upwards.
 
     Args:
@@ -64,7 +64,6 @@ def strided_pass(
       canonical: whether to reduce the words of ``x``, where p may stand for 0.
       halves: whether to put the left halves of all columns before the right ones, in a pass up to
         the last layer.
-      interpret: run on a CPU.
 
     Returns:
       uint32 ``[c, 2^log_size]``, or ``[2 c, 2^(log_size-1)]``.
@@ -103,9 +102,8 @@ def strided_pass(
     grid = (columns, chunks, blocks) if repeat else (columns, blocks, chunks)
     shape = (2, columns, radix // 2) if halves else (columns, blocks, radix)
     out = jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32)
-    # Nothing is read back that was written: no barriers.
-    run = launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)
-    words = run(x.reshape(columns, -1, radix, 1 << low), table)
+    source = x.reshape(columns, -1, radix, 1 << low)
+    (words,) = yield Kernel(body, (out,), grid, (), (source, table))
     return words.reshape(2 * columns if halves else columns, -1)
 
 
@@ -132,7 +130,7 @@ def tile_pass(
     inverse: bool,
     canonical: bool = False,
     interpret: bool = False,
-) -> Array:
+) -> Steps[Array]:
     """Layers ``0..plan.layers-1``, downwards or, of the inverse, upwards.
 
     Args:
@@ -211,16 +209,11 @@ def tile_pass(
         lax.fori_loop(np.int32(0), count, step, np.int32(0))
 
     out = jax.ShapeDtypeStruct((rows * tiles, *SHAPE), np.uint32)
-    run = launch.launch(
-        body,
-        out,
-        grid=(tiles, -(-rows // plan.block_columns)),
-        scratch=(tile_views.memory(),),
-        barriers=False,
-        interpret=interpret,
-    )
     source = x.reshape((columns, -1, *SHAPE[2:]) if repeat else (-1, *SHAPE))
-    return run(source, *tile_views.tables(table)).reshape(columns, -1)
+    grid = tiles, -(-rows // plan.block_columns)
+    inputs = source, *tile_views.tables(table)
+    (words,) = yield Kernel(body, (out,), grid, (tile_views.MEMORY,), inputs)
+    return words.reshape(columns, -1)
 
 
 def tile_table(table: Array, column_log: int) -> Array:

@@ -41,6 +41,7 @@ from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies
 from jaxstark.pallas.fft.storage import reverse
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -97,7 +98,7 @@ class Rows(NamedTuple):
 
 def rows_pass(
     pieces: Sequence[Array], table: Array, plan: Rows, *, interpret: bool = False
-) -> Array:
+) -> Steps[Array]:
     """Storage order, and the inverse layers ``0..plan.layers-1``.
 
     Args:
@@ -170,18 +171,12 @@ def rows_pass(
         launch.store_stack(out, v, *where, axes=(0, 3, 1, 2, 4))
 
     shape = columns, quarter, 2, 2, middles, 1 << (plan.layers - _RUN_LOG), _RUN
-    run = launch.launch(
-        body,
-        jax.ShapeDtypeStruct(shape, np.uint32),
-        grid=(columns, middles),
-        scratch=(launch.shared((*plan.lanes, words + 1)),),
-        barriers=False,
-        interpret=interpret,
-    )
+    out = jax.ShapeDtypeStruct(shape, np.uint32)
     cut = *plan.high, middles, 2, 2, quarter, 2
-    return run(
-        *(piece.reshape(len(piece), -1, *cut) for piece in pieces), *tables(table, plan)
-    ).reshape(columns, -1)
+    sources = [piece.reshape(len(piece), -1, *cut) for piece in pieces]
+    inputs = *sources, *tables(table, plan)
+    (v,) = yield Kernel(body, (out,), (columns, middles), ((*plan.lanes, words + 1),), inputs)
+    return v.reshape(columns, -1)
 
 
 def tables(table: Array, plan: Rows) -> tuple[Array, Array]:

@@ -26,6 +26,7 @@ from jaxstark.circle import bit_reverse
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft.config import StorageConfig
 from jaxstark.pallas.launch import LANES
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -51,7 +52,7 @@ class Piece(NamedTuple):
 
 def to_storage(
     pieces: Sequence[Piece], columns: int, *, config: StorageConfig, interpret: bool = False
-) -> Array:
+) -> Steps[Array]:
     """Pieces in storage order, ``rows[:, slot_to_row]``, as one array ``[columns, 2^k]``.
 
     Columns that several pieces have must be equal.
@@ -115,19 +116,12 @@ def to_storage(
                 out[here, place, target, :, :] = word
 
     out = jax.ShapeDtypeStruct((columns, _PART, middles, _PART, 2), np.uint32)
-    scratch = [launch.shared((2, COLUMNS, _PART, _PART + 1))]
+    scratch: tuple[tuple[int, ...], ...] = ((2, COLUMNS, _PART, _PART + 1),)
     if config.interleave:
-        scratch.append(launch.shared((group, COLUMNS, _PART, 2)))
-    run = launch.launch(
-        body,
-        out,
-        grid=(ends[-1], middles),
-        scratch=scratch,
-        barriers=False,
-        interpret=interpret,
-    )
-    cut = [p.rows.reshape(len(p.rows), _PART, middles, _PART, 2) for p in pieces]
-    return run(*cut).reshape(columns, size)
+        scratch += ((group, COLUMNS, _PART, 2),)
+    cut = tuple(p.rows.reshape(len(p.rows), _PART, middles, _PART, 2) for p in pieces)
+    (words,) = yield Kernel(body, (out,), (ends[-1], middles), scratch, cut)
+    return words.reshape(columns, size)
 
 
 def _flip(index: int, parity: int) -> int:

@@ -35,11 +35,8 @@ _LANES = {UPPER: (32, 4), MIDDLE: (4, 8, 4), LOWER: (4, 32)}
 # Axes of SHAPE in the order of a view: those of a thread first.
 _AXES = {UPPER: (0, 1, 2, 3), MIDDLE: (2, 0, 1, 3), LOWER: (1, 3, 0, 2)}
 _TABLES = 6
-
-
-def memory() -> Any:
-    """The shared memory of a tile."""
-    return launch.shared((*SHAPE[:2], SHAPE[2] + 1, SHAPE[3]))
+# The shared memory of a tile.
+MEMORY = (*SHAPE[:2], SHAPE[2] + 1, SHAPE[3])
 
 
 def layout(view: int) -> Any:

@@ -24,6 +24,7 @@ from jaxstark.pallas import launch
 from jaxstark.pallas.oods import mosaic_gpu
 from jaxstark.pallas.oods.config import LOG_LANES, EvaluateConfig
 from jaxstark.pallas.oods.mosaic_gpu import Products
+from jaxstark.pallas.together import Steps, run_steps
 
 Array = Any
 # Columns of one size: 0 at the drawn point or 1 at that of the row before, and log2 of the size.
@@ -119,6 +120,32 @@ def column_factors(multiples: Array, log_column: int) -> Array:
     return jnp.concatenate([y, x], axis=1)
 
 
+def column_values(
+    groups: Sequence[Array],
+    bases: Bases,
+    seen: Seen,
+    *,
+    rows: tuple[tuple[int, ...], ...] | None = None,
+    interpret: bool = False,
+) -> Steps[Array]:
+    """``evaluate_columns`` as a computation of kernels, which may share their launches."""
+    start, log_size = bases.start(seen), seen[1]
+    words = sum(sum(bases.config.products(k)) for _, k in bases.columns)
+    _check("products", bases.table, (DEGREE, words))
+    for group in groups:
+        _check("coefficients", group, (None, 1 << log_size))
+    if rows is None:
+        rows = tuple(tuple(range(len(group))) for group in groups)
+    chosen = [_some(group, some) for group, some in zip(groups, rows, strict=True) if len(some)]
+    n_columns = sum(len(group.rows) for group in chosen)
+    if not n_columns:
+        raise ValueError("rows: expected some, got none")
+    tile = bases.config.tile(n_columns, log_size, len(chosen))
+    sums = mosaic_gpu.partial_sums(chosen, bases.table, start, tile, interpret=interpret)
+    parts = yield from sums
+    return wide.row_sums(parts.reshape(DEGREE, n_columns, -1))
+
+
 @partial(jax.jit, static_argnames=("seen", "rows", "interpret"))
 def evaluate_columns(
     groups: Sequence[Array],
@@ -140,20 +167,8 @@ def evaluate_columns(
 
     One launch and one sum. Raises ``ValueError`` for other shapes, or without such a basis.
     """
-    start, log_size = bases.start(seen), seen[1]
-    words = sum(sum(bases.config.products(k)) for _, k in bases.columns)
-    _check("products", bases.table, (DEGREE, words))
-    for group in groups:
-        _check("coefficients", group, (None, 1 << log_size))
-    if rows is None:
-        rows = tuple(tuple(range(len(group))) for group in groups)
-    chosen = [_some(group, some) for group, some in zip(groups, rows, strict=True) if len(some)]
-    n_columns = sum(len(group.rows) for group in chosen)
-    if not n_columns:
-        raise ValueError("rows: expected some, got none")
-    tile = bases.config.tile(n_columns, log_size, len(chosen))
-    parts = mosaic_gpu.partial_sums(chosen, bases.table, start, tile, interpret=interpret)
-    return wide.row_sums(parts.reshape(DEGREE, n_columns, -1))
+    steps = column_values(groups, bases, seen, rows=rows, interpret=interpret)
+    return run_steps(steps, interpret=interpret)
 
 
 def _some(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:

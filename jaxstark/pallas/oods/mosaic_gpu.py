@@ -31,6 +31,7 @@ from jaxstark.fields.qm31 import DEGREE, QM31
 from jaxstark.pallas import launch
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.oods.config import Tile
+from jaxstark.pallas.together import Kernel, Steps
 
 Array = Any
 Ref = Any
@@ -135,7 +136,7 @@ def partial_sums(
     tile: Tile,
     *,
     interpret: bool = False,
-) -> Array:
+) -> Steps[Array]:
     """What is to be added up for the columns of all groups, which have one size.
 
     In ``table``, ``[4, words]``, low products begin at ``start`` and high ones follow them.
@@ -197,6 +198,6 @@ def partial_sums(
 
     shape = (DEGREE, n_columns, tile.chunks, lanes)
     out = jax.ShapeDtypeStruct(shape, np.uint32)
-    grid = (n_columns, tile.chunks)
-    run = launch.launch(body, out, grid=grid, barriers=False, interpret=interpret)
-    return run(*(group.coefficients for group in groups), rows, table)
+    inputs = *(group.coefficients for group in groups), rows, table
+    (parts,) = yield Kernel(body, (out,), (n_columns, tile.chunks), (), inputs)
+    return parts

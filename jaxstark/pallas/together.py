@@ -1,0 +1,163 @@
+"""Kernels that share launches: those that need nothing of each other run in one.
+
+A launch costs a few microseconds of a proof, and a call site time to compile; arrays of several
+sizes, or constraints of several components, would need one each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from functools import partial
+from itertools import accumulate, zip_longest
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import pallas as pl
+
+from jaxstark.pallas import launch
+from jaxstark.pallas.launch import Body
+
+Array = Any
+Ref = Any
+# A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
+# returns its result.
+type Steps[T] = Generator[Kernel, list[Array], T]
+
+
+class Kernel(NamedTuple):
+    """A kernel that is not launched yet: it has no barriers, and may share its launch.
+
+    Attributes:
+      body: as for ``launch``.
+      out: the outputs.
+      grid: as for ``launch``.
+      scratch: shape of each array of shared memory, uint32. One with one axis may be longer where
+        the launch is shared: a body must not go by its shape.
+      inputs: device arrays.
+    """
+
+    body: Body
+    out: tuple[jax.ShapeDtypeStruct, ...]
+    grid: tuple[int, ...]
+    scratch: tuple[tuple[int, ...], ...]
+    inputs: tuple[Array, ...]
+
+
+def run(kernel: Kernel, *, interpret: bool) -> list[Array]:
+    """The outputs of a kernel that has a launch of its own."""
+    call = launch.launch(
+        kernel.body,
+        kernel.out,
+        grid=kernel.grid,
+        scratch=[launch.shared(shape) for shape in kernel.scratch],
+        barriers=False,
+        interpret=interpret,
+    )
+    return list(call(*kernel.inputs))
+
+
+def run_together(kernels: Sequence[Kernel], *, interpret: bool) -> list[list[Array]]:
+    """The outputs of each of some kernels, from one launch: of several, each waits for the last.
+
+    Blocks of the first kernel come first, then those of the second, and so on. No kernel may need
+    what another one makes. A block runs one body, so that they share registers and shared memory.
+    """
+    if len(kernels) == 1:
+        return [run(kernels[0], interpret=interpret)]
+    ends = list(accumulate(math.prod(kernel.grid) for kernel in kernels))
+    scratch = _memory(kernels, interpret)
+
+    def body(point: Any, *refs: Ref) -> None:
+        left = iter(refs)
+        inputs = [[next(left) for _ in kernel.inputs] for kernel in kernels]
+        outputs = [[next(left) for _ in kernel.out] for kernel in kernels]
+        memory, first = list(left), 0
+        for kernel, end, *own in zip(kernels, ends, inputs, outputs, strict=True):
+            mine = memory[: len(kernel.scratch)]
+            if interpret:  # which has an array for each
+                memory = memory[len(kernel.scratch) :]
+            block = launch.point(point[0] - np.int32(first), kernel.grid)
+            shared = map(_view, mine, kernel.scratch)
+            start = partial(kernel.body, block, *own[0], *own[1], *shared)
+            pl.when((point[0] >= np.int32(first)) & (point[0] < np.int32(end)))(start)
+            first = end
+
+    call = launch.launch(
+        body,
+        [out for kernel in kernels for out in kernel.out],
+        grid=(ends[-1],),
+        scratch=[launch.shared(shape) for shape in scratch],
+        barriers=False,
+        interpret=interpret,
+        name="_and_".join(dict.fromkeys(launch.name_of(kernel.body) for kernel in kernels)),
+    )
+    results = iter(call(*(array for kernel in kernels for array in kernel.inputs)))
+    return [[next(results) for _ in kernel.out] for kernel in kernels]
+
+
+def _memory(kernels: Sequence[Kernel], interpret: bool) -> list[tuple[int, ...]]:
+    """Shapes of the shared memory of a launch: every kernel finds its own at the same places.
+
+    The interpreter cannot cut memory into another shape, and has as much as there are kernels.
+    """
+    if interpret:
+        return [shape for kernel in kernels for shape in kernel.scratch]
+    words = zip_longest(*(map(math.prod, kernel.scratch) for kernel in kernels), fillvalue=0)
+    return [(max(sizes),) for sizes in words]
+
+
+def _view(memory: Ref, shape: tuple[int, ...]) -> Ref:
+    if len(shape) == 1 or tuple(memory.shape) == shape:
+        return memory
+    return memory.at[pl.ds(0, math.prod(shape))].reshape(*shape)
+
+
+def run_steps[T](steps: Steps[T], *, interpret: bool) -> T:
+    """The result of one computation, each of its kernels in a launch of its own."""
+    (result,) = side_by_side([steps], interpret=interpret)
+    return result
+
+
+def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> list[T]:
+    """The results of computations that need nothing of each other.
+
+    Their first kernels share a launch, then their second ones, and so on. Of a launch, those of one
+    block come first, which may be long chains, then those with the most blocks, so that small ones
+    fill its end.
+    """
+    results: dict[int, T] = {}
+    waiting: dict[int, Kernel] = {}
+
+    def go_on(index: int, outputs: list[Array] | None) -> None:
+        try:
+            # A computation starts with nothing to be sent.
+            waiting[index] = (
+                next(computations[index]) if outputs is None else computations[index].send(outputs)
+            )
+        except StopIteration as end:
+            results[index] = end.value
+
+    for index in range(len(computations)):
+        go_on(index, None)
+    while waiting:
+        order = sorted(waiting, key=lambda index: _place(waiting[index]))
+        made = run_together([waiting[index] for index in order], interpret=interpret)
+        waiting.clear()
+        for index, outputs in zip(order, made, strict=True):
+            go_on(index, outputs)
+    return [results[index] for index in range(len(computations))]
+
+
+def _place(kernel: Kernel) -> tuple[bool, int]:
+    blocks = math.prod(kernel.grid)
+    return blocks > 1, -blocks
+
+
+def in_turn[T](computations: Sequence[Steps[T]]) -> Steps[list[T]]:
+    """One computation after the other."""
+    results = []
+    for steps in computations:
+        results.append((yield from steps))
+    return results

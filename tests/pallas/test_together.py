@@ -1,0 +1,127 @@
+"""Kernels that share launches: each makes what it makes alone; computations keep their order."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+jax = pytest.importorskip("jax")
+from jax.experimental import pallas as pl  # noqa: E402
+
+from jaxstark.pallas import launch, together  # noqa: E402
+from jaxstark.pallas.together import Kernel  # noqa: E402
+
+pytestmark = pytest.mark.floor
+
+
+def scaled(factor: int, source: np.ndarray, *scratch: tuple[int, ...], interpret: bool) -> Kernel:
+    """Every block multiplies its vector, if it can in shared memory, and tells its point."""
+    grid = source.shape[:-1]
+
+    def body(point, source, target, last, *memory):
+        value = launch.load(source, *point, slice(None))
+        assert len(memory) == len(scratch)
+        if memory:
+            here = *[1] * (len(scratch[-1]) - 1), pl.ds(0, 128)
+            launch.store(memory[-1], value, *here)
+            launch.sync(interpret)
+            value = launch.load(memory[-1], *here)
+        target[(*point, slice(None))] = value * np.uint32(factor)
+        last[point] = point[-1]
+
+    out = jax.ShapeDtypeStruct(source.shape, np.uint32), jax.ShapeDtypeStruct(grid, np.int32)
+    return Kernel(body, out, grid, scratch, (source,))
+
+
+def words(*grid: int) -> np.ndarray:
+    return np.arange(math.prod(grid) * 128, dtype=np.uint32).reshape(*grid, 128)
+
+
+def four(interpret: bool) -> list[Kernel]:
+    """Kernels of other grids and shared memory."""
+    return [
+        scaled(3, words(2, 3), interpret=interpret),
+        scaled(5, words(1), (7,), (128,), interpret=interpret),
+        scaled(7, words(4), (300,), interpret=interpret),
+        scaled(11, words(5), (3, 130), interpret=interpret),
+    ]
+
+
+def lowered(run) -> str:
+    return jax.jit(run).trace().lower(lowering_platforms=("cuda",)).as_text()
+
+
+def call_sites(run) -> int:
+    return lowered(run).count("stablehlo.custom_call @mosaic_gpu")
+
+
+def test_kernels_in_one_launch_make_what_each_makes():
+    made = jax.jit(lambda: together.run_together(four(True), interpret=True))()
+    for kernel, got, factor in zip(four(True), made, (3, 5, 7, 11), strict=True):
+        alone = together.run(kernel, interpret=True)
+        points = np.broadcast_to(np.arange(kernel.grid[-1]), kernel.grid)
+        for one, other, want in zip(got, alone, (kernel.inputs[0] * factor, points), strict=True):
+            assert np.array_equal(one, want) and np.array_equal(other, want)
+
+
+def test_kernels_in_one_launch_lower_for_cuda():
+    """Each kind once in the name; memory of other shapes lies in the same place."""
+
+    def another(point, source, target):
+        target[point[0], :] = launch.load(source, point[0], slice(None))
+
+    source = words(2)
+    out = jax.ShapeDtypeStruct(source.shape, np.uint32)
+    kernels = [*four(False), Kernel(another, (out,), (2,), (), (source,))]
+    text = lowered(lambda: together.run_together(kernels, interpret=False))
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
+    assert "pallas_scaled_and_pallas_test_kernels" in text
+
+
+def chain(source: np.ndarray, factors: tuple[int, ...], interpret: bool) -> together.Steps:
+    """Kernels that follow each other, after which a product is left."""
+    for factor in factors:
+        source, _ = yield scaled(factor, source, interpret=interpret)
+    return source
+
+
+def chains(interpret: bool) -> list[together.Steps]:
+    """Of several lengths, one without any kernel."""
+    return [
+        chain(words(2), (3, 5), interpret),
+        chain(words(3), (), interpret),
+        chain(words(1), (7, 11, 13), interpret),
+    ]
+
+
+def test_computations_side_by_side_make_what_each_makes():
+    got = jax.jit(lambda: together.side_by_side(chains(True), interpret=True))()
+    for steps, one, product in zip(chains(True), got, (15, 1, 1001), strict=True):
+        alone = together.run_steps(steps, interpret=True)
+        source = words(len(one))
+        assert np.array_equal(one, source * np.uint32(product)) and np.array_equal(alone, one)
+
+
+def test_computations_side_by_side_take_as_many_launches_as_the_longest():
+    assert call_sites(lambda: together.side_by_side(chains(False), interpret=False)) == 3
+    in_turn = together.in_turn
+    assert call_sites(lambda: together.run_steps(in_turn(chains(False)), interpret=False)) == 5
+
+
+def test_chains_come_first_and_small_kernels_last():
+    seen = []
+
+    def record(kernels, *, interpret):
+        del interpret
+        seen.append([kernel.grid for kernel in kernels])
+        return [list(kernel.out) for kernel in kernels]
+
+    original, together.run_together = together.run_together, record
+    try:
+        each = [chain(words(n), (3,), True) for n in (2, 9, 1, 4)]
+        together.side_by_side(each, interpret=True)
+    finally:
+        together.run_together = original
+    assert seen == [[(1,), (9,), (4,), (2,)]]

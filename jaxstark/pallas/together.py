@@ -21,6 +21,9 @@ from jaxstark.pallas.launch import Body
 
 Array = Any
 Ref = Any
+# Most constraints of the kernels of a launch: one with all of a large AIR takes longer to compile
+# than the time that a kernel may take.
+MAX_CONSTRAINTS = 36
 # A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
 # returns its result.
 type Steps[T] = Generator[Kernel, list[Array], T]
@@ -36,6 +39,8 @@ class Kernel(NamedTuple):
       scratch: shape of each array of shared memory, uint32. One with one axis may be longer where
         the launch is shared: a body must not go by its shape.
       inputs: device arrays.
+      constraints: how many constraints of an AIR the body evaluates, which tells how long it takes
+        to compile; a fraction of LogUp columns counts as two.
     """
 
     body: Body
@@ -43,6 +48,7 @@ class Kernel(NamedTuple):
     grid: tuple[int, ...]
     scratch: tuple[tuple[int, ...], ...]
     inputs: tuple[Array, ...]
+    constraints: int = 0
 
 
 def run(kernel: Kernel, *, interpret: bool) -> list[Array]:
@@ -123,9 +129,9 @@ def run_steps[T](steps: Steps[T], *, interpret: bool) -> T:
 def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> list[T]:
     """The results of computations that need nothing of each other.
 
-    Their first kernels share a launch, then their second ones, and so on. Of a launch, those of one
-    block come first, which may be long chains, then those with the most blocks, so that small ones
-    fill its end.
+    Their first kernels share a launch, then their second ones, and so on; several launches where
+    there are more than ``MAX_CONSTRAINTS``. Of a launch, those of one block come first, which may
+    be long chains, then those with the most blocks, so that small ones fill its end.
     """
     results: dict[int, T] = {}
     waiting: dict[int, Kernel] = {}
@@ -143,11 +149,28 @@ def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> lis
         go_on(index, None)
     while waiting:
         order = sorted(waiting, key=lambda index: _place(waiting[index]))
-        made = run_together([waiting[index] for index in order], interpret=interpret)
+        made: dict[int, list[Array]] = {}
+        for some in launches([waiting[index].constraints for index in order]):
+            shared = [order[i] for i in some]
+            kernels = [waiting[index] for index in shared]
+            made |= zip(shared, run_together(kernels, interpret=interpret), strict=True)
         waiting.clear()
-        for index, outputs in zip(order, made, strict=True):
+        for index, outputs in made.items():
             go_on(index, outputs)
     return [results[index] for index in range(len(computations))]
+
+
+def launches(constraints: Sequence[int]) -> list[list[int]]:
+    """Which kernels share a launch, by their constraints: each goes into the first with room."""
+    out: list[list[int]] = []
+    for index, own in enumerate(constraints):
+        for some in out:
+            if own + sum(constraints[i] for i in some) <= MAX_CONSTRAINTS:
+                some.append(index)
+                break
+        else:
+            out.append([index])
+    return out
 
 
 def _place(kernel: Kernel) -> tuple[bool, int]:

@@ -19,12 +19,13 @@ from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.channel import api as channel  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
 from jaxstark.pallas.constraints.moved import Component  # noqa: E402
+from jaxstark.pallas.constraints.quotient import weight  # noqa: E402
 from jaxstark.pallas.deep import api as deep_kernels  # noqa: E402
 from jaxstark.pallas.fft import api as fft  # noqa: E402
 from jaxstark.pallas.fri import api as fri  # noqa: E402
 from jaxstark.pallas.grind import api as grind  # noqa: E402
 from jaxstark.pallas.oods import api as oods  # noqa: E402
-from jaxstark.pallas.together import side_by_side  # noqa: E402
+from jaxstark.pallas.together import launches, run_together, side_by_side  # noqa: E402
 from tests.resident.test_program import VM, VM_SIZES  # noqa: E402
 
 pytestmark = pytest.mark.gpu
@@ -56,24 +57,23 @@ def quotient(air, index, sizes):
     return partial(constraints.component_quotient, air, index, where), rest
 
 
-def quotients(air, sizes):
-    """Of all components in one launch."""
+def quotients(air, sizes, members):
+    """Of some components in one launch."""
     of = air.shape(sizes, {name: [0, 0] for name, _ in air.public_values})
-    where, parts, arrays, first = composition.locate(air, of), [], [], 0
-    for index in range(len(sizes)):
+    where, arrays, counts = composition.locate(air, of), [], []
+    for index in members:
         _, (groups, back, own, *_) = quotient(air, index, sizes)
         arrays.append(([() if g is None else (g,) for g in groups], back))
-        parts.append((index, where[index], first))
-        first += own.shape[0]
+        counts.append(own.shape[0])
 
     def run(arrays, powers, shares, public, elements):
         each = [
-            constraints.Part(Component(index, where, *own), first)
-            for (index, where, first), own in zip(parts, arrays, strict=True)
+            constraints.Part(Component(index, where[index], *own), sum(counts[:i]))
+            for i, (index, own) in enumerate(zip(members, arrays, strict=True))
         ]
         return constraints.quotients(air, each, powers, shares, public, elements)
 
-    return run, (arrays, shape(first, 4), shape(1, 4), *scalars(air))
+    return run, (arrays, shape(sum(counts), 4), shape(1, 4), *scalars(air))
 
 
 def interaction(air, index, sizes):
@@ -82,36 +82,61 @@ def interaction(air, index, sizes):
     return partial(constraints.interaction, air, index), (*arrays, *scalars(air))
 
 
-def lookups(air, sizes):
-    """Of all components in two launches."""
-    each = [interaction(air, i, sizes)[1][:2] for i in range(len(sizes))]
+def lookups(air, sizes, members):
+    """Of some components in two launches."""
+    each = [interaction(air, i, sizes)[1][:2] for i in members]
 
     def run(arrays, public, elements):
         steps = [
             constraints.lookups(air, index, columns, list(fixed), public, elements)
-            for index, (columns, fixed) in enumerate(arrays)
+            for index, (columns, fixed) in zip(members, arrays, strict=True)
         ]
         return side_by_side(steps, interpret=False)
 
     return run, (each, *scalars(air))
 
 
-def transforms():
-    """Both ways, of four sizes in two launches each."""
-    sizes = (8, 12, 16, L)
-    tables = [shape(1 << k) for k in sizes], [shape(2 << k) for k in sizes]
+def shared(air, weights):
+    """The names of components that share a launch, and their numbers."""
+    for members in launches(weights):
+        yield ", ".join(air.components[i].name for i in members), members
 
-    def run(columns, inverse, forward):
-        made = [
-            fft.interpolation_of_rows(x, t) for x, t in zip(columns[1:], inverse[1:], strict=True)
-        ]
-        made = side_by_side([fft.interpolation(columns[0], inverse[0]), *made], interpret=False)
-        extended = [
-            fft.evaluation(x, k + 1, t) for x, k, t in zip(made, sizes, forward, strict=True)
-        ]
-        return side_by_side(extended, interpret=False)
 
-    return run, ([shape(C, 1 << k) for k in sizes], *tables)
+SIZES = (8, 12, 16, L)
+
+
+def launch_of(computations, number):
+    """The one launch of some computations side by side that has so many before it."""
+    kernels = []
+    for steps in computations:
+        kernel = next(steps)
+        for _ in range(number):
+            kernel = steps.send([jnp.zeros(out.shape, out.dtype) for out in kernel.out])
+        kernels.append(kernel)
+    return run_together(kernels, interpret=False)
+
+
+def interpolations(number, sizes):
+    """Of several sizes."""
+
+    def run(columns, tables):
+        each = [
+            fft.interpolation_of_rows(x, t) if k > 10 else fft.interpolation(x, t)
+            for x, t, k in zip(columns, tables, sizes, strict=True)
+        ]
+        return launch_of(each, number)
+
+    return run, ([shape(C, 1 << k) for k in sizes], [shape(1 << k) for k in sizes])
+
+
+def evaluations(number, sizes):
+    """Of several sizes."""
+
+    def run(columns, tables):
+        each = [fft.evaluation(x, k + 1, t) for x, k, t in zip(columns, sizes, tables, strict=True)]
+        return launch_of(each, number)
+
+    return run, ([shape(C, 1 << k) for k in sizes], [shape(2 << k) for k in sizes])
 
 
 def defect(air, sizes):
@@ -176,9 +201,18 @@ KERNELS = {
         for i, n in enumerate(NAMES)
         if VM.info.components[i].n_entries
     },
-    "quotients of all components": quotients(VM, VM_SIZES),
-    "lookups of all components": lookups(VM, VM_SIZES),
-    "transforms of several sizes": transforms(),
+    **{
+        f"quotients {names}": quotients(VM, VM_SIZES, members)
+        for names, members in shared(VM, [weight(VM, i) for i in range(len(NAMES))])
+    },
+    **{
+        f"lookups {names}": lookups(VM, VM_SIZES, members)
+        for names, members in shared(VM, [2 * info.n_entries for info in VM.info.components])
+    },
+    "interpolations, first launch": interpolations(0, SIZES),
+    "interpolations, second launch": interpolations(1, SIZES[1:]),
+    "evaluations, first launch": evaluations(0, SIZES),
+    "evaluations, second launch": evaluations(1, SIZES[2:]),
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
     "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),

@@ -110,6 +110,22 @@ def test_computations_side_by_side_take_as_many_launches_as_the_longest():
     assert call_sites(lambda: together.run_steps(in_turn(chains(False)), interpret=False)) == 5
 
 
+def test_launches_are_cut_by_their_constraints():
+    """Each kernel goes into the first launch with room; a larger one has its own."""
+    most = together.MAX_CONSTRAINTS
+    assert together.launches([0] * 9) == [list(range(9))]
+    assert together.launches([most, 1, most - 1, 1, most + 5]) == [[0], [1, 2], [3], [4]]
+
+    def weighed(constraints: int):
+        (target, _) = yield scaled(3, words(1), interpret=False)._replace(constraints=constraints)
+        return target
+
+    def run():
+        return together.side_by_side([weighed(n) for n in (most, 1, 2)], interpret=False)
+
+    assert call_sites(run) == 2
+
+
 def test_chains_come_first_and_small_kernels_last():
     seen = []
 

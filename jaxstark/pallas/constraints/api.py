@@ -29,7 +29,14 @@ from jaxstark.pallas.constraints.moved import Component, one_row_back
 from jaxstark.pallas.constraints.point_program import program as point_program
 from jaxstark.pallas.constraints.reads import Reads, reads
 from jaxstark.pallas.launch import LANES
-from jaxstark.pallas.together import Steps, run, run_steps, run_together, side_by_side
+from jaxstark.pallas.together import (
+    Steps,
+    launches,
+    run,
+    run_steps,
+    run_together,
+    side_by_side,
+)
 from jaxstark.shape import ProofShape
 
 Array = Any
@@ -66,7 +73,7 @@ def quotients(
     config: QuotientConfig = QuotientConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> dict[int, Array]:
-    """The quotients of components on their domains, added up for each size; in one launch.
+    """The quotients of components on their domains, added up for each size; in few launches.
 
     Args:
       air: the AIR.
@@ -98,20 +105,26 @@ def quotients(
             arrays["moved"] = table
         arrays |= _scalars(air, info, read, public, elements)
         some.append(quotient.Part(index, read, where, arrays, places, part.first, part.claim))
-    out = {
-        size.bit_length() - 2: jnp.zeros((qm31.DEGREE, size), np.uint32)
+    kernels = [
+        (size, [some[i] for i in group])
         for size, some in by_size.items()
-        if not some
-    }
-    sizes = [size for size, some in by_size.items() if some]
+        for group in launches([quotient.weight(air, part.index) for part in some])
+    ]
     made = side_by_side(
         [
-            quotient.quotient(air, by_size[size], size, config=config, interpret=interpret)
-            for size in sizes
+            quotient.quotient(air, some, size, config=config, interpret=interpret)
+            for size, some in kernels
         ],
         interpret=interpret,
     )
-    return out | {size.bit_length() - 2: q for size, q in zip(sizes, made, strict=True)}
+    out: dict[int, Array] = {}
+    for (size, _), own in zip(kernels, made, strict=True):
+        k = size.bit_length() - 2
+        out[k] = m31.add(out[k], own) if k in out else own
+    for size, some in by_size.items():
+        if not some:  # no constraints
+            out[size.bit_length() - 2] = jnp.zeros((qm31.DEGREE, size), np.uint32)
+    return out
 
 
 def _checked(air: Air, part: Part, powers: Array, shares: Array) -> tuple[int, dict[Any, Any]]:

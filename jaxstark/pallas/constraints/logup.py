@@ -94,9 +94,9 @@ def fractions(
         for shape in ((4 * (info.n_batches - 1), rows), (4, rows), (4, rows // LANES))
         if shape[0]
     ]
-    inputs = tuple(arrays.values())
-    scratch = (_exchange(qm31.DEGREE),)
-    return (yield Kernel(body, tuple(out), (rows // LANES,), scratch, inputs))
+    grid, scratch = (rows // LANES,), (_exchange(qm31.DEGREE),)
+    inputs, constraints = tuple(arrays.values()), 2 * info.n_entries
+    return (yield Kernel(body, tuple(out), grid, scratch, inputs, constraints))
 
 
 def _trace_row(comp: Any, reads: Reads, memory: Mapping[Any, Ref], here: Any) -> Row:

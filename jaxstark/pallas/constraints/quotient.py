@@ -57,6 +57,12 @@ class Part(NamedTuple):
     claim: int
 
 
+def weight(air: Air, index: int) -> int:
+    """Constraints and lookups of a component."""
+    info = air.info.components[index]
+    return info.n_rules + info.n_entries
+
+
 def quotient(
     air: Air, parts: Sequence[Part], size: int, *, config: QuotientConfig, interpret: bool
 ) -> Steps[Array]:
@@ -83,7 +89,8 @@ def quotient(
 
     out = jax.ShapeDtypeStruct((qm31.DEGREE, size), np.uint32)
     # Nothing is read back that was written: no barriers.
-    (made,) = yield Kernel(body, (out,), (size // lanes,), (), tuple(inputs))
+    grid, count = (size // lanes,), sum(weight(air, part.index) for part in parts)
+    (made,) = yield Kernel(body, (out,), grid, (), tuple(inputs), count)
     return made
 
 

@@ -57,10 +57,13 @@ def memory(shape: ProofShape, params: ProofParams, batch: int) -> Memory:
     peaks: dict[str, int] = {}
 
     def part(columns: Sequence[int], shift: int) -> int:
-        """Bytes of the second buffer of a transform: it works on one array at a time."""
+        """Bytes of the second buffers of transforms, which work on one array of each size."""
         groups = parts(tuple(columns), blowup, max(MAX_WORDS // batch, 1 << log_domain))
-        several = [values([k] * len(c), shift) for k, c in groups if k > _FFT_TILE_LOG]
-        return max(several, default=0)
+        largest: dict[int, int] = {}
+        for k, members in groups:
+            if k > _FFT_TILE_LOG:
+                largest[k] = max(largest.get(k, 0), values([k] * len(members), shift))
+        return sum(largest.values())
 
     def committing(columns: Sequence[int]) -> int:
         """Most bytes while a tree is committed to whose columns are at hand."""

@@ -120,6 +120,11 @@ def test_memory_of_transforms_lookups_and_batches() -> None:
     column = 4 << 20
     first = plan(wide, params).stages[0].peak_bytes
     assert first - plan(wide, params).argument_bytes == 200 * column * (1 + 2 + 2)
+    # Arrays of several sizes are transformed side by side.
+    sizes = (20,) * 200 + (19,) * 200
+    two = ProofShape((20,), ((), sizes), ((), ((0,),) * 400), 1, 0, 0)
+    first = plan(two, params).stages[0].peak_bytes
+    assert first - plan(two, params).argument_bytes == 300 * column * (1 + 2 + 2)
     # Arrays beyond 2^31 words are cut: the second buffer shrinks with them.
     huge = ProofShape((26,), ((), (26,) * 200), ((), ((0,),) * 200), 1, 0, 0)
     peak = plan(huge, params).stages[0].peak_bytes - plan(huge, params).argument_bytes

@@ -257,7 +257,7 @@ def several_quotients(sizes: tuple[int, ...], claims: tuple[int, ...]) -> tuple:
     return air, parts, (powers, shares, public, elements), want
 
 
-@pytest.mark.parametrize("sizes", [(8, 8), (7, 8)])
+@pytest.mark.parametrize("sizes", [(9, 9), (7, 8)])
 def test_quotients_of_several_components_come_from_one_launch(sizes):
     """Added up where they have one size; each with its own powers and share."""
     air, parts, rest, want = several_quotients(sizes, (0, 2))

@@ -92,19 +92,21 @@ class Workload:
 
 
 def repeated(
-    run: Callable[[], Any], at_most: int = 5, within: float = 2.0
+    run: Callable[[], Any], at_most: int = 5, within: float = 2.0, patience: float = 30.0
 ) -> tuple[Any, dict[str, Any]]:
     """Result of a call, and the spread of the seconds of as many calls as fit.
 
-    The first call, which may compile, counts only if it is too long for a second one.
+    The first call may compile. It counts only if it takes longer than ``patience``, and is the only
+    one then.
     """
     seconds: list[float] = []
     while True:
         start = time.perf_counter()
         out = _ready(run())
         seconds.append(time.perf_counter() - start)
-        if len(seconds) > at_most or sum(seconds) > within:
+        if len(seconds) > at_most or sum(seconds[1:]) > within or seconds[0] > patience:
             return out, _script.spread(seconds[1:] or seconds, DIGITS)
+        del out  # makes room for the next one
 
 
 def legacy(log_size: int, columns: str) -> Workload:

@@ -471,3 +471,27 @@ def test_written_samples_are_the_data_sets(tmp_path):
     for path in _benchmark_jobs.write_samples(tmp_path):
         features, _ = _networks.load_data(path.stem)
         assert (_networks.read_samples(path) == features).all()
+
+
+@pytest.mark.parametrize(
+    ("durations", "counted"),
+    [
+        ([5.0, 0.01, 0.02, 0.03, 0.04, 0.05, 9.0], [0.01, 0.02, 0.03, 0.04, 0.05]),
+        ([6.2, 3.0, 9.0], [3.0]),  # a first call that compiles
+        ([31.0, 9.0], [31.0]),
+    ],
+)
+def test_a_call_that_compiles_counts_only_where_it_is_the_only_one(durations, counted, monkeypatch):
+    clock, left = [0.0], iter(durations)
+
+    def run():
+        clock[0] += next(left)
+        return len(durations)
+
+    monkeypatch.setattr(_benchmark_jobs, "_ready", lambda out: out)
+    monkeypatch.setattr(_benchmark_jobs.time, "perf_counter", lambda: clock[0])
+    out, spread = _benchmark_jobs.repeated(run)
+    assert out == len(durations)
+    assert spread["runs"] == len(counted)
+    assert spread["min"] == pytest.approx(min(counted))
+    assert spread["max"] == pytest.approx(max(counted))

@@ -20,8 +20,9 @@ from jaxstark.pallas.fri import api as fri_kernels
 from jaxstark.pallas.fri.api import Tail
 from jaxstark.pallas.fri.config import most_in_tail
 from jaxstark.params import fri_packing
+from jaxstark.resident.commitments import Made
 from jaxstark.resident.program import Program, Tables
-from jaxstark.resident.stages import Made, stage
+from jaxstark.resident.stages import stage
 
 Array = Any
 # Layers of so many values fold under XLA: a launch takes as long, and longer to compile.

@@ -24,8 +24,8 @@ from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.grind import api as grind_kernels
 from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.resident import low_degree, openings, stages
+from jaxstark.resident.commitments import root_of
 from jaxstark.resident.program import Program, Tables
-from jaxstark.resident.stages import root_of
 from jaxstark.shape import PREPROCESSED
 from jaxstark.transcript import Transcript
 

@@ -10,28 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import commit, composition, fft, oods
+from jaxstark import commit, composition, oods
 from jaxstark.commit import Committed, log_size
 from jaxstark.deep_coefficients import powers_traced
 from jaxstark.fields import m31
 from jaxstark.interaction import interaction_columns
 from jaxstark.logup import elements_shape
-from jaxstark.merkle import MerkleTree
-from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.channel import api as channel
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import api as constraints
 from jaxstark.pallas.constraints.moved import Component
-from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.oods import api as oods_kernels
-from jaxstark.pallas.together import Steps, in_turn, side_by_side
+from jaxstark.pallas.together import Steps, side_by_side
+from jaxstark.resident import commitments
+from jaxstark.resident.commitments import Made
 from jaxstark.resident.program import Program, Tables
 from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE
 
@@ -39,125 +37,22 @@ Array = Any
 stage = partial(jax.jit, static_argnums=0)
 
 
-def root_of(tree: Committed) -> Array:
-    """The root, uint32 ``[8]``."""
-    return tree.tree.levels[0][:, 0]
-
-
 # Commitments.
-
-
-def _interpolate_rows(p: Program, t: Tables, pieces: Sequence[Array]) -> Steps[Array]:
-    """Coefficients of the arrays of a size group in row order, one after the other."""
-    if (k := log_size(pieces[0])) not in t.order:
-        return (
-            yield from fft_kernels.interpolation_of_rows(
-                pieces, t.inverse[k], interpret=p.interpret
-            )
-        )
-    values = commit.take_rows(jnp.concatenate(pieces), t.order[k])
-    if not fft_kernels.fits(k):
-        return fft.interpolate(values, t.inverse[k])
-    return (yield from fft_kernels.interpolation(values, t.inverse[k], interpret=p.interpret))
-
-
-def _interpolate_halves(p: Program, t: Tables, values: Array) -> Array:
-    """``fft.split`` of the coefficients."""
-    k = log_size(values)
-    if not fft_kernels.fits(k):
-        return fft.split(fft.interpolate(values, t.inverse[k]))
-    return fft_kernels.interpolate(values, t.inverse[k], halves=True, interpret=p.interpret)
-
-
-def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Steps[Array]:
-    table = t.forward[log_domain]
-    if not fft_kernels.fits(log_size(coefficients)):
-        return fft.evaluate(coefficients, log_domain, table)
-    return (
-        yield from fft_kernels.evaluation(coefficients, log_domain, table, interpret=p.interpret)
-    )
-
-
-def _of_sizes(
-    p: Program,
-    sizes: Sequence[int],
-    transforms: Sequence[Steps[Array]],
-    beside: Steps[Any] | None = None,
-) -> tuple[list[Array], Any]:
-    """Transforms of arrays of some log sizes: launches are shared by sizes, and by ``beside``.
-
-    Arrays of one size, which are large if there are several, are transformed in turn: words between
-    two passes take memory.
-    """
-    by_size: dict[int, list[int]] = {}
-    for index, k in enumerate(sizes):
-        by_size.setdefault(k, []).append(index)
-    turns = [in_turn([transforms[i] for i in some]) for some in by_size.values()]
-    others = [in_turn([beside])] if beside else []
-    made = side_by_side([*turns, *others], interpret=p.interpret)
-    result = made.pop()[0] if beside else None
-    places = [i for some in by_size.values() for i in some]
-    results = dict(zip(places, chain.from_iterable(made), strict=True))
-    return [results[index] for index in range(len(sizes))], result
-
-
-def _extend(p: Program, t: Tables, groups: Sequence[Array], log_factor: int) -> list[Array]:
-    """Values of coefficients on domains larger by a factor."""
-    sizes = [log_size(g) for g in groups]
-    each = [_evaluate(p, t, g, k + log_factor) for g, k in zip(groups, sizes, strict=True)]
-    return _of_sizes(p, sizes, each)[0]
-
-
-class Made(NamedTuple):
-    """A commitment, its root ``[8]``, and the step of the channel after it if a digest was given:
-    what ``Transcript.commit_and_draw`` asks for.
-    """
-
-    tree: Any
-    root: Array
-    step: Step | None
-
-
-def _make(
-    p: Program, t: Tables, groups: Sequence[Array], digest: Array | None, draws: int = 1
-) -> Made:
-    extended = tuple(_extend(p, t, groups, p.params.log_blowup))
-    levels, step = blake2s.commit_and_draw(extended, digest, draws=draws, interpret=p.interpret)
-    tree = Committed(tuple(groups), extended, MerkleTree(levels))
-    return Made(tree, levels[0][:, 0], step)
-
-
-def _polynomials(
-    p: Program, t: Tables, groups: Sequence[Sequence[Array]], beside: Steps[Any] | None = None
-) -> tuple[list[Array], Any]:
-    """Coefficients of size groups in row order; the result of what shares their launches."""
-    sizes = [log_size(pieces[0]) for pieces in groups]
-    return _of_sizes(p, sizes, [_interpolate_rows(p, t, g) for g in groups], beside)
-
-
-def _commit_rows(p: Program, t: Tables, groups: Sequence[Sequence[Array]]) -> Committed:
-    return _make_of_rows(p, t, groups, None).tree
-
-
-def _make_of_rows(
-    p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None, draws: int = 1
-) -> Made:
-    polynomials, _ = _polynomials(p, t, groups)
-    return _make(p, t, polynomials, digest, draws)
 
 
 @stage
 def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
     """Tree 0 over the preprocessed columns, by size in row order."""
     tree = p.shape.columns[PREPROCESSED]
-    return _commit_rows(p, t, commit.pieces_by_size(groups, tree, p.groups[PREPROCESSED]))
+    pieces = commit.pieces_by_size(groups, tree, p.groups[PREPROCESSED])
+    return commitments.make_of_rows(p, t, pieces, None).tree
 
 
 @stage
 def commit_trace(p: Program, t: Tables, rows: Sequence[Array], digest: Array | None = None) -> Made:
     """Tree 1 over the trace columns, ``[columns, 2^k]`` per component in row order."""
     groups = commit.pieces_by_size(rows, p.shape.columns[TRACE], p.groups[TRACE])
-    return _make_of_rows(p, t, groups, digest, p.trace_draws)
+    return commitments.make_of_rows(p, t, groups, digest, p.trace_draws)
 
 
 @stage
@@ -201,9 +96,9 @@ def commit_interaction(
     tree = p.shape.columns[INTERACTION]
     groups = commit.pieces_by_size(columns, tree, p.groups[INTERACTION])
     # A hash that the channel needs no sooner than at the root.
-    hashing = None if mixed is None else channel.hashing(mixed, interpret=p.interpret)
-    polynomials, digest = _polynomials(p, t, groups, hashing)
-    return _make(p, t, polynomials, digest)
+    hashing = [] if mixed is None else [channel.hashing(mixed, interpret=p.interpret)]
+    polynomials, digests = commitments.polynomials(p, t, groups, hashing)
+    return commitments.make(p, t, polynomials, digests[0] if digests else None)
 
 
 @stage
@@ -276,16 +171,16 @@ def commit_composition(
         )
         k = p.shape.log_sizes[index]
         by_size[k] = m31.add(by_size[k], quotient) if k in by_size else quotient
-    halves = _interpolate_halves(p, t, composition.lift_and_add(by_size))
+    halves = commitments.interpolate_halves(p, t, composition.lift_and_add(by_size))
     groups = commit.by_size([halves], p.shape.all_columns[-1], p.groups[-1])
-    return _make(p, t, groups, digest)
+    return commitments.make(p, t, groups, digest)
 
 
 def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, tuple[Array, ...]]:
     """The arrays of every size group, by its log size."""
     extended = tree.evaluations
     if p.params.log_blowup > 1:
-        extended = _extend(p, t, tree.coefficients, 1)
+        extended = commitments.extend(p, t, tree.coefficients, 1)
     out: dict[int, tuple[Array, ...]] = {}
     for coefficients, array in zip(tree.coefficients, extended, strict=True):
         k = log_size(coefficients)

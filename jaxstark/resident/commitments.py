@@ -1,0 +1,123 @@
+"""Commitments to columns: their polynomials, values on the larger domain, and the tree.
+
+Transforms of all sizes of a tree run side by side. Arrays below the sizes that a kernel takes go
+through the same operation under XLA. Source: protocol sections 2, 4, 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from jaxstark import commit, fft
+from jaxstark.commit import Committed, log_size
+from jaxstark.merkle import MerkleTree
+from jaxstark.pallas.blake2s import api as blake2s
+from jaxstark.pallas.channel.api import Step
+from jaxstark.pallas.fft import api as fft_kernels
+from jaxstark.pallas.together import Steps, in_turn, side_by_side
+from jaxstark.resident.program import Program, Tables
+
+Array = Any
+
+
+def root_of(tree: Committed) -> Array:
+    """The root, uint32 ``[8]``."""
+    return tree.tree.levels[0][:, 0]
+
+
+def _interpolate_rows(p: Program, t: Tables, pieces: Sequence[Array]) -> Steps[Array]:
+    """Coefficients of the arrays of a size group in row order, one after the other."""
+    if (k := log_size(pieces[0])) not in t.order:
+        return (
+            yield from fft_kernels.interpolation_of_rows(
+                pieces, t.inverse[k], interpret=p.interpret
+            )
+        )
+    values = commit.take_rows(jnp.concatenate(pieces), t.order[k])
+    if not fft_kernels.fits(k):
+        return fft.interpolate(values, t.inverse[k])
+    return (yield from fft_kernels.interpolation(values, t.inverse[k], interpret=p.interpret))
+
+
+def interpolate_halves(p: Program, t: Tables, values: Array) -> Array:
+    """``fft.split`` of the coefficients."""
+    k = log_size(values)
+    if not fft_kernels.fits(k):
+        return fft.split(fft.interpolate(values, t.inverse[k]))
+    return fft_kernels.interpolate(values, t.inverse[k], halves=True, interpret=p.interpret)
+
+
+def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> Steps[Array]:
+    table = t.forward[log_domain]
+    if not fft_kernels.fits(log_size(coefficients)):
+        return fft.evaluate(coefficients, log_domain, table)
+    return (
+        yield from fft_kernels.evaluation(coefficients, log_domain, table, interpret=p.interpret)
+    )
+
+
+def _of_sizes(
+    p: Program,
+    sizes: Sequence[int],
+    transforms: Sequence[Steps[Array]],
+    beside: Sequence[Steps[Any]] = (),
+) -> tuple[list[Array], list[Any]]:
+    """Transforms of arrays of some log sizes: launches are shared by sizes, and by ``beside``.
+
+    Arrays of one size, which are large if there are several, are transformed in turn: words between
+    two passes take memory.
+    """
+    by_size: dict[int, list[int]] = {}
+    for index, k in enumerate(sizes):
+        by_size.setdefault(k, []).append(index)
+    turns = [in_turn([transforms[i] for i in some]) for some in by_size.values()]
+    *made, others = side_by_side([*turns, in_turn(beside)], interpret=p.interpret)
+    places = [i for some in by_size.values() for i in some]
+    results = dict(zip(places, chain.from_iterable(made), strict=True))
+    return [results[index] for index in range(len(sizes))], others
+
+
+def extend(p: Program, t: Tables, groups: Sequence[Array], log_factor: int) -> list[Array]:
+    """Values of coefficients on domains larger by a factor."""
+    sizes = [log_size(g) for g in groups]
+    each = [_evaluate(p, t, g, k + log_factor) for g, k in zip(groups, sizes, strict=True)]
+    return _of_sizes(p, sizes, each)[0]
+
+
+class Made(NamedTuple):
+    """A commitment, its root ``[8]``, and the step of the channel after it if a digest was given:
+    what ``Transcript.commit_and_draw`` asks for.
+    """
+
+    tree: Any
+    root: Array
+    step: Step | None
+
+
+def make(
+    p: Program, t: Tables, groups: Sequence[Array], digest: Array | None, draws: int = 1
+) -> Made:
+    """The tree over polynomials ``[columns, 2^k]`` by ascending size; with a digest, the step."""
+    extended = tuple(extend(p, t, groups, p.params.log_blowup))
+    levels, step = blake2s.commit_and_draw(extended, digest, draws=draws, interpret=p.interpret)
+    tree = Committed(tuple(groups), extended, MerkleTree(levels))
+    return Made(tree, levels[0][:, 0], step)
+
+
+def polynomials(
+    p: Program, t: Tables, groups: Sequence[Sequence[Array]], beside: Sequence[Steps[Any]] = ()
+) -> tuple[list[Array], list[Any]]:
+    """Coefficients of size groups in row order; the results of what shares their launches."""
+    sizes = [log_size(pieces[0]) for pieces in groups]
+    return _of_sizes(p, sizes, [_interpolate_rows(p, t, g) for g in groups], beside)
+
+
+def make_of_rows(
+    p: Program, t: Tables, groups: Sequence[Sequence[Array]], digest: Array | None, draws: int = 1
+) -> Made:
+    """``make`` from the arrays of each size group in row order."""
+    return make(p, t, polynomials(p, t, groups)[0], digest, draws)

@@ -9,6 +9,7 @@ and a counter. So one loop over hashes serves levels and channel. Source: protoc
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -220,6 +221,8 @@ def repeat(count: Any, step: Callable[[Any, Any], Any]) -> None:
     lax.fori_loop(np.int32(0), np.int32(count), step, np.int32(0))
 
 
+# Traced and lowered once for all trees of a proof with the same top.
+@partial(jax.jit, static_argnames=("draws", "first_bytes", "interpret"))
 def climb_from(
     children: Array,
     digest: Array | None = None,

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ from jaxstark.starknet.packer import pack  # noqa: E402
 from jaxstark.starknet.settings import ENVIRONMENT  # noqa: E402
 from jaxstark.starknet.submission import make_submission  # noqa: E402
 from jaxstark.starknet.submission_error import SubmissionError  # noqa: E402
+from jaxstark.starknet.submitter import Submitter  # noqa: E402
 from tests.experiments.test_scripts import (  # noqa: E402
     CACHED,
     FAILED,
@@ -172,6 +174,21 @@ def test_a_submission_is_timed_in_parts(place, message):
     assert paused >= 5 * 0.01 and paused < found.submit
     gas = _end_to_end.gas_used(place.node, found.result)
     assert gas["l2_gas"] > 1e6 and gas["l1_gas"] == 0
+
+
+def test_no_part_of_a_submission_is_outside_the_whole(place, message, monkeypatch):
+    """Also where it takes long to get ready."""
+
+    def slow(*arguments, **options):
+        time.sleep(0.2)
+        return Submitter(*arguments, **options)
+
+    monkeypatch.setattr(_end_to_end, "Submitter", slow)
+    submission = make_submission(message, Job.record_only(place.registry))
+    with outbox() as kept:
+        found = _end_to_end.submit(place, submission, POLICY, kept)
+    parts = {name: s for name, s in found.parts.items() if name != _end_to_end.PAUSES}
+    assert 0.2 < sum(parts.values()) <= found.submit
 
 
 def test_a_record_that_was_there_is_no_submission(place, message):

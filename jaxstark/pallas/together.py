@@ -21,8 +21,8 @@ from jaxstark.pallas.launch import Body
 
 Array = Any
 Ref = Any
-# Most constraints of the kernels of a launch: one with all of a large AIR takes longer to compile
-# than the time that a kernel may take.
+# Most constraints of the kernels of a launch, for the time that it takes to compile: 5 s, tracing
+# included, is the most that a test allows.
 MAX_CONSTRAINTS = 36
 # A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
 # returns its result.

@@ -7,8 +7,8 @@ sizes, or constraints of several components, would need one each.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Sequence
+from functools import partial, wraps
 from itertools import accumulate, zip_longest
 from typing import Any, NamedTuple
 
@@ -124,6 +124,17 @@ def run_steps[T](steps: Steps[T], *, interpret: bool) -> T:
     """The result of one computation, each of its kernels in a launch of its own."""
     (result,) = side_by_side([steps], interpret=interpret)
     return result
+
+
+def alone[**P, T](computation: Callable[P, Steps[T]]) -> Callable[P, T]:
+    """A function that runs a computation by itself; ``interpret`` is one of its keywords."""
+
+    @wraps(computation)
+    def run_alone(*arguments: P.args, **options: P.kwargs) -> T:
+        interpret = bool(options.get("interpret", False))
+        return run_steps(computation(*arguments, **options), interpret=interpret)
+
+    return run_alone
 
 
 def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> list[T]:

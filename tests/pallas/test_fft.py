@@ -15,7 +15,7 @@ from jaxstark.pallas.fft.exchange import Exchanged, Views  # noqa: E402
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile  # noqa: E402
 from jaxstark.pallas.fft.rows import Rows  # noqa: E402
 from jaxstark.pallas.launch import LANES  # noqa: E402
-from jaxstark.pallas.together import run_steps  # noqa: E402
+from jaxstark.pallas.together import alone, run_steps  # noqa: E402
 
 pytestmark = pytest.mark.floor
 
@@ -36,15 +36,6 @@ def shape(*dims: int):
 
 def strided_pass(*arguments, interpret: bool = False, **options):
     return run_steps(mosaic_gpu.strided_pass(*arguments, **options), interpret=interpret)
-
-
-def alone(steps):
-    """A pass in a launch of its own."""
-
-    def run(*arguments, interpret: bool = False, **options):
-        return run_steps(steps(*arguments, interpret=interpret, **options), interpret=interpret)
-
-    return run
 
 
 tile_pass, exchange_pass = alone(mosaic_gpu.tile_pass), alone(exchange.exchange_pass)

@@ -31,9 +31,9 @@ from jaxstark.pallas.constraints.reads import Reads, reads
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import (
     Steps,
+    alone,
     launches,
     run,
-    run_steps,
     run_together,
     side_by_side,
 )
@@ -213,7 +213,25 @@ def lookups(
     config: InteractionConfig = InteractionConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Steps[tuple[list[Array], Array]]:
-    """``interaction`` as a computation of kernels, which may share their launches with others."""
+    """LogUp columns of a component, ``4 batches`` in all, and its claimed sum, uint32 ``[4]``.
+
+    A computation of kernels, which may share their launches; ``interaction`` is that alone.
+
+    Columns are uint32 ``[4 (batches - 1), 2^k]``, if there are several batches, and the four of the
+    last one, ``[4, 2^k]``.
+
+    Args:
+      air: the AIR.
+      index: of the component, which has lookups and ``2^k`` rows, at least 128.
+      columns: trace columns in row order, uint32 ``[n, 2^k]``.
+      fixed: its preprocessed columns in row order, each uint32 ``[2^k]``.
+      public: public vectors by name, uint32.
+      elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Raises ``ValueError`` for other shapes and types, and for a component without lookups.
+    """
     comp, info = air.components[index], air.info.components[index]
     if not info.n_entries:
         raise ValueError(f"component {comp.name}: expected lookups, got none")
@@ -241,39 +259,7 @@ def lookups(
     return [*before_last, m31.sub(prefix, shares)], claimed
 
 
-@partial(jax.jit, static_argnames=("air", "index", "config", "interpret"))
-def interaction(
-    air: Air,
-    index: int,
-    columns: Array,
-    fixed: Sequence[Array],
-    public: Mapping[str, Array],
-    elements: Array,
-    *,
-    config: InteractionConfig = InteractionConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> tuple[list[Array], Array]:
-    """LogUp columns of a component, ``4 batches`` in all, and its claimed sum, uint32 ``[4]``.
-
-    Columns are uint32 ``[4 (batches - 1), 2^k]``, if there are several batches, and the four of the
-    last one, ``[4, 2^k]``.
-
-    Args:
-      air: the AIR.
-      index: of the component, which has lookups and ``2^k`` rows, at least 128.
-      columns: trace columns in row order, uint32 ``[n, 2^k]``.
-      fixed: its preprocessed columns in row order, each uint32 ``[2^k]``.
-      public: public vectors by name, uint32.
-      elements: as ``jaxstark.logup.encode_elements`` makes them; not read without relations.
-      config: sizes that do not change the result.
-      interpret: run on a CPU.
-
-    Raises ``ValueError`` for other shapes and types, and for a component without lookups.
-    """
-    steps = lookups(
-        *(air, index, columns, fixed, public, elements), config=config, interpret=interpret
-    )
-    return run_steps(steps, interpret=interpret)
+interaction = jax.jit(alone(lookups), static_argnames=("air", "index", "config", "interpret"))
 
 
 @partial(jax.jit, static_argnames=("air", "shape", "config", "interpret"))

@@ -86,16 +86,20 @@ def quotients_from(
     inputs = _Inputs(last, config.cut(last.log, len(last.points))[0])
     runs = inputs.columns(evaluations)
 
-    def start(point: int, earlier: Sequence[int]) -> Source | None:
+    def start(point: int) -> Source | None:
         """Where the numerator of a point starts: at its sum over smaller columns."""
-        found = [(sums[s], small[s].log, DEGREE * small[s].points.index(point)) for s in earlier]
+        found = [
+            (rows, step.log, DEGREE * step.points.index(point))
+            for rows, step in zip(sums, small, strict=True)
+            if point in step.points
+        ]
         if len(found) < 2:
             return inputs.source(*found[0], DEGREE) if found else None
         log = max(log for _, log, _ in found)
         lifts = [lift(rows[first : first + DEGREE], log) for rows, _, first in found]
         return inputs.source(reduce(m31.add, lifts), log, 0, DEGREE)
 
-    starts = [start(p, earlier) for p, earlier in zip(last.points, last.starts, strict=True)]
+    starts = [start(point) for point in last.points]
     quotients = mosaic_gpu.quotients(
         inputs.arrays, runs, starts, data, x, y, config=config, interpret=interpret
     )

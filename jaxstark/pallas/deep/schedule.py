@@ -44,13 +44,11 @@ class Step(NamedTuple):
     Attributes:
       log: log2 of its rows.
       points: whose numerators it computes, ascending.
-      starts: per point the steps whose numerators are added to it, all but the last one.
       runs: what it adds.
     """
 
     log: int
     points: tuple[int, ...]
-    starts: tuple[tuple[int, ...], ...]
     runs: tuple[Run, ...]
 
 
@@ -78,10 +76,8 @@ def steps(plan: DeepPlan, config: DeepConfig) -> tuple[Step, ...]:
     out: list[Step] = []
     for log, runs in sorted(launches.items()):
         points = tuple(sorted({point for run in runs for point, _ in run.terms}))
-        out.append(Step(log, points, ((),) * len(points), tuple(runs)))
-    every = range(len(plan.points))
-    starts = tuple(tuple(i for i, step in enumerate(out) if p in step.points) for p in every)
-    return (*out, Step(plan.log_domain, tuple(every), starts, last))
+        out.append(Step(log, points, tuple(runs)))
+    return (*out, Step(plan.log_domain, tuple(range(len(plan.points))), last))
 
 
 def spread(log: int, log_size: int, words: int) -> bool:

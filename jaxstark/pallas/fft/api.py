@@ -27,7 +27,7 @@ from jaxstark.pallas.fft.config import MAX_LOG, MIN_LOG, TILE_LOG, FftConfig, St
 from jaxstark.pallas.fft.exchange import Exchanged, exchange_pass
 from jaxstark.pallas.fft.mosaic_gpu import Strided, Tile
 from jaxstark.pallas.fft.rows import Rows, rows_pass
-from jaxstark.pallas.together import Steps, run_steps
+from jaxstark.pallas.together import Steps, alone, run_steps
 
 Array = Any
 # Indices of words are int32.
@@ -39,9 +39,6 @@ def fits(log_size: int) -> bool:
     return MIN_LOG <= log_size <= MAX_LOG
 
 
-# Transforms as computations of kernels, which may share their launches with others.
-
-
 def interpolation(
     values: Array,
     table: Array,
@@ -50,7 +47,22 @@ def interpolation(
     config: FftConfig = FftConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Steps[Array]:
-    """``interpolate``."""
+    """Coefficients of the columns with the given values.
+
+    A computation of kernels, which may share their launches; ``interpolate`` is that alone.
+
+    Args:
+      values: uint32 ``[c, 2^k]`` in storage order; p may stand for 0.
+      table: ``fft.inverse_twiddles(k)``.
+      halves: whether to put the left halves of all columns before the right ones.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns:
+      uint32 ``[c, 2^k]`` in index order, canonical; or ``[2 c, 2^(k-1)]``.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
     log_size = log_length(values)
     _check(len(values), log_size, log_size, table)
     # No need to reduce p first: the last layer multiplies every word by the scale.
@@ -72,7 +84,23 @@ def interpolation_of_rows(
     config: FftConfig = FftConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Steps[Array]:
-    """``interpolate_rows``."""
+    """Coefficients of the columns with the given rows: ``interpolate(to_storage(rows), table)``.
+
+    A computation of kernels, which may share their launches; ``interpolate_rows`` is that alone.
+
+    Where ``config.of_rows`` says so, the first layers read rows, and no pass puts them into order.
+
+    Args:
+      rows: as for ``to_storage``; p may stand for 0.
+      table: ``fft.inverse_twiddles(k)``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns:
+      uint32 ``[c, 2^k]`` in index order, canonical.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
     arrays, log_size = _arrays(rows)
     columns = sum(map(len, arrays))
     if not (layers := config.of_rows(log_size)):
@@ -94,7 +122,22 @@ def evaluation(
     config: FftConfig = FftConfig(),  # noqa: B008
     interpret: bool = False,
 ) -> Steps[Array]:
-    """``evaluate``."""
+    """Values of columns on the circle domain of ``2^log_size`` points.
+
+    A computation of kernels, which may share their launches; ``evaluate`` is that alone.
+
+    Args:
+      coefficients: uint32 ``[c, 2^k]`` in index order; p may stand for 0.
+      log_size: e >= k, static.
+      table: ``fft.forward_twiddles(e)``.
+      config: sizes that do not change the result.
+      interpret: run on a CPU.
+
+    Returns:
+      uint32 ``[c, 2^e]`` in storage order, canonical.
+
+    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
+    """
     log_columns = log_length(coefficients)
     if log_size < log_columns:
         raise ValueError(f"log size: expected at least {log_columns}, got {log_size}")
@@ -109,85 +152,9 @@ def evaluation(
     return (yield from _tiles(v, table, log_columns, log_size, config, False, first, interpret))
 
 
-@partial(jax.jit, static_argnames=("halves", "config", "interpret"))
-def interpolate(
-    values: Array,
-    table: Array,
-    *,
-    halves: bool = False,
-    config: FftConfig = FftConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> Array:
-    """Coefficients of the columns with the given values.
-
-    Args:
-      values: uint32 ``[c, 2^k]`` in storage order; p may stand for 0.
-      table: ``fft.inverse_twiddles(k)``.
-      halves: whether to put the left halves of all columns before the right ones.
-      config: sizes that do not change the result.
-      interpret: run on a CPU.
-
-    Returns:
-      uint32 ``[c, 2^k]`` in index order, canonical; or ``[2 c, 2^(k-1)]``.
-
-    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
-    """
-    steps = interpolation(values, table, halves=halves, config=config, interpret=interpret)
-    return run_steps(steps, interpret=interpret)
-
-
-@partial(jax.jit, static_argnames=("config", "interpret"))
-def interpolate_rows(
-    rows: Array | Sequence[Array],
-    table: Array,
-    *,
-    config: FftConfig = FftConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> Array:
-    """Coefficients of the columns with the given rows: ``interpolate(to_storage(rows), table)``.
-
-    Where ``config.of_rows`` says so, the first layers read rows, and no pass puts them into order.
-
-    Args:
-      rows: as for ``to_storage``; p may stand for 0.
-      table: ``fft.inverse_twiddles(k)``.
-      config: sizes that do not change the result.
-      interpret: run on a CPU.
-
-    Returns:
-      uint32 ``[c, 2^k]`` in index order, canonical.
-
-    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
-    """
-    steps = interpolation_of_rows(rows, table, config=config, interpret=interpret)
-    return run_steps(steps, interpret=interpret)
-
-
-@partial(jax.jit, static_argnames=("log_size", "config", "interpret"))
-def evaluate(
-    coefficients: Array,
-    log_size: int,
-    table: Array,
-    *,
-    config: FftConfig = FftConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> Array:
-    """Values of columns on the circle domain of ``2^log_size`` points.
-
-    Args:
-      coefficients: uint32 ``[c, 2^k]`` in index order; p may stand for 0.
-      log_size: e >= k, static.
-      table: ``fft.forward_twiddles(e)``.
-      config: sizes that do not change the result.
-      interpret: run on a CPU.
-
-    Returns:
-      uint32 ``[c, 2^e]`` in storage order, canonical.
-
-    Raises ``ValueError`` for other shapes and types, and for 2^31 words or more.
-    """
-    steps = evaluation(coefficients, log_size, table, config=config, interpret=interpret)
-    return run_steps(steps, interpret=interpret)
+interpolate = jax.jit(alone(interpolation), static_argnames=("halves", "config", "interpret"))
+interpolate_rows = jax.jit(alone(interpolation_of_rows), static_argnames=("config", "interpret"))
+evaluate = jax.jit(alone(evaluation), static_argnames=("log_size", "config", "interpret"))
 
 
 def to_storage_fits(log_size: int) -> bool:

@@ -24,7 +24,7 @@ from jaxstark.pallas import launch
 from jaxstark.pallas.oods import mosaic_gpu
 from jaxstark.pallas.oods.config import LOG_LANES, EvaluateConfig
 from jaxstark.pallas.oods.mosaic_gpu import Products
-from jaxstark.pallas.together import Steps, run_steps
+from jaxstark.pallas.together import Steps, alone
 
 Array = Any
 # Columns of one size: 0 at the drawn point or 1 at that of the row before, and log2 of the size.
@@ -128,7 +128,20 @@ def column_values(
     rows: tuple[tuple[int, ...], ...] | None = None,
     interpret: bool = False,
 ) -> Steps[Array]:
-    """``evaluate_columns`` as a computation of kernels, which may share their launches."""
+    """The value of every column of one size at one point: uint32 ``[4, c]``, canonical.
+
+    A computation of kernels, which may share their launches; ``evaluate_columns`` is that alone.
+
+    Args:
+      groups: coefficients of the columns, uint32 ``[c_i, 2^k]`` each, in index order, k >= 7;
+        words at most p.
+      bases: of ``drawn_bases``, with theirs.
+      seen: 0 for the drawn point or 1 for the one of the row before, and k.
+      rows: which columns of each group, all if None.
+      interpret: run on a CPU.
+
+    One launch and one sum. Raises ``ValueError`` for other shapes, or without such a basis.
+    """
     start, log_size = bases.start(seen), seen[1]
     words = sum(sum(bases.config.products(k)) for _, k in bases.columns)
     _check("products", bases.table, (DEGREE, words))
@@ -141,34 +154,13 @@ def column_values(
     if not n_columns:
         raise ValueError("rows: expected some, got none")
     tile = bases.config.tile(n_columns, log_size, len(chosen))
-    sums = mosaic_gpu.partial_sums(chosen, bases.table, start, tile, interpret=interpret)
-    parts = yield from sums
+    parts = yield from mosaic_gpu.partial_sums(
+        chosen, bases.table, start, tile, interpret=interpret
+    )
     return wide.row_sums(parts.reshape(DEGREE, n_columns, -1))
 
 
-@partial(jax.jit, static_argnames=("seen", "rows", "interpret"))
-def evaluate_columns(
-    groups: Sequence[Array],
-    bases: Bases,
-    seen: Seen,
-    *,
-    rows: tuple[tuple[int, ...], ...] | None = None,
-    interpret: bool = False,
-) -> Array:
-    """The value of every column of one size at one point: uint32 ``[4, c]``, canonical.
-
-    Args:
-      groups: coefficients of the columns, uint32 ``[c_i, 2^k]`` each, in index order, k >= 7;
-        words at most p.
-      bases: of ``drawn_bases``, with theirs.
-      seen: 0 for the drawn point or 1 for the one of the row before, and k.
-      rows: which columns of each group, all if None.
-      interpret: run on a CPU.
-
-    One launch and one sum. Raises ``ValueError`` for other shapes, or without such a basis.
-    """
-    steps = column_values(groups, bases, seen, rows=rows, interpret=interpret)
-    return run_steps(steps, interpret=interpret)
+evaluate_columns = jax.jit(alone(column_values), static_argnames=("seen", "rows", "interpret"))
 
 
 def _some(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:

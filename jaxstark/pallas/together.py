@@ -21,9 +21,9 @@ from jaxstark.pallas.launch import Body
 
 Array = Any
 Ref = Any
-# Most constraints of the kernels of a launch, for the time that it takes to compile: 5 s, tracing
-# included, is the most that a test allows.
-MAX_CONSTRAINTS = 36
+# Most code of a launch of several kernels, whose times to compile add up: some 4 s then, tracing
+# included. A test allows 5.
+MAX_CODE = 275
 # A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
 # returns its result.
 type Steps[T] = Generator[Kernel, list[Array], T]
@@ -39,8 +39,8 @@ class Kernel(NamedTuple):
       scratch: shape of each array of shared memory, uint32. One with one axis may be longer where
         the launch is shared: a body must not go by its shape.
       inputs: device arrays.
-      constraints: how many constraints of an AIR the body evaluates, which tells how long it takes
-        to compile; a fraction of LogUp columns counts as two.
+      code: how long the body takes to compile, about, in units of 16 ms: one column of an AIR, read
+        and used.
     """
 
     body: Body
@@ -48,7 +48,7 @@ class Kernel(NamedTuple):
     grid: tuple[int, ...]
     scratch: tuple[tuple[int, ...], ...]
     inputs: tuple[Array, ...]
-    constraints: int = 0
+    code: int = 20
 
 
 def run(kernel: Kernel, *, interpret: bool) -> list[Array]:
@@ -140,9 +140,7 @@ def alone[**P, T](computation: Callable[P, Steps[T]]) -> Callable[P, T]:
 def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> list[T]:
     """The results of computations that need nothing of each other.
 
-    Their first kernels share a launch, then their second ones, and so on; several launches where
-    there are more than ``MAX_CONSTRAINTS``. Of a launch, those of one block come first, which may
-    be long chains, then those with the most blocks, so that small ones fill its end.
+    Their first kernels share launches, then their second ones, and so on; see ``launches``.
     """
     results: dict[int, T] = {}
     waiting: dict[int, Kernel] = {}
@@ -159,29 +157,41 @@ def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> lis
     for index in range(len(computations)):
         go_on(index, None)
     while waiting:
-        order = sorted(waiting, key=lambda index: _place(waiting[index]))
+        indices, kernels = list(waiting), list(waiting.values())
         made: dict[int, list[Array]] = {}
-        for some in launches([waiting[index].constraints for index in order]):
-            shared = [order[i] for i in some]
-            kernels = [waiting[index] for index in shared]
-            made |= zip(shared, run_together(kernels, interpret=interpret), strict=True)
+        for some in launches(kernels):
+            outputs = run_together([kernels[i] for i in some], interpret=interpret)
+            made |= zip((indices[i] for i in some), outputs, strict=True)
         waiting.clear()
         for index, outputs in made.items():
             go_on(index, outputs)
     return [results[index] for index in range(len(computations))]
 
 
-def launches(constraints: Sequence[int]) -> list[list[int]]:
-    """Which kernels share a launch, by their constraints: each goes into the first with room."""
+def launches(kernels: Sequence[Kernel]) -> list[list[int]]:
+    """Which kernels share a launch.
+
+    Of a launch, kernels of one block come first, which may be long chains, then those with the most
+    blocks, so that small ones fill its end.
+    """
+    groups = bundles([kernel.code for kernel in kernels])
+    return [sorted(some, key=lambda i: _place(kernels[i])) for some in groups]
+
+
+def bundles(codes: Sequence[int]) -> list[list[int]]:
+    """Lengths of code in few bundles, those of several with ``MAX_CODE`` at most.
+
+    The longest go first, each into the first bundle with room.
+    """
     out: list[list[int]] = []
-    for index, own in enumerate(constraints):
+    for index in sorted(range(len(codes)), key=lambda i: -codes[i]):
         for some in out:
-            if own + sum(constraints[i] for i in some) <= MAX_CONSTRAINTS:
+            if codes[index] + sum(codes[i] for i in some) <= MAX_CODE:
                 some.append(index)
                 break
         else:
             out.append([index])
-    return out
+    return [sorted(some) for some in out]
 
 
 def _place(kernel: Kernel) -> tuple[bool, int]:

@@ -19,13 +19,12 @@ from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.channel import api as channel  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
 from jaxstark.pallas.constraints.moved import Component  # noqa: E402
-from jaxstark.pallas.constraints.quotient import weight  # noqa: E402
 from jaxstark.pallas.deep import api as deep_kernels  # noqa: E402
 from jaxstark.pallas.fft import api as fft  # noqa: E402
 from jaxstark.pallas.fri import api as fri  # noqa: E402
 from jaxstark.pallas.grind import api as grind  # noqa: E402
 from jaxstark.pallas.oods import api as oods  # noqa: E402
-from jaxstark.pallas.together import launches, run_together, side_by_side  # noqa: E402
+from jaxstark.pallas.together import launches, run_together  # noqa: E402
 from tests.resident.test_program import VM, VM_SIZES  # noqa: E402
 
 pytestmark = pytest.mark.gpu
@@ -57,23 +56,37 @@ def quotient(air, index, sizes):
     return partial(constraints.component_quotient, air, index, where), rest
 
 
-def quotients(air, sizes, members):
-    """Of some components in one launch."""
+def launch_of(computations, after=0, number=0, count=1):
+    """One of the launches of computations side by side, with so many before it in each."""
+    kernels = []
+    for steps in computations:
+        kernel = next(steps)
+        for _ in range(after):
+            kernel = steps.send([jnp.zeros(out.shape, out.dtype) for out in kernel.out])
+        kernels.append(kernel)
+    groups = launches(kernels)
+    assert len(groups) == count
+    return run_together([kernels[i] for i in groups[number]], interpret=False)
+
+
+def quotients(air, sizes, *which):
+    """Of all components; one of the launches."""
     of = air.shape(sizes, {name: [0, 0] for name, _ in air.public_values})
-    where, arrays, counts = composition.locate(air, of), [], []
-    for index in members:
+    where, arrays, first = composition.locate(air, of), [], [0]
+    for index in range(len(sizes)):
         _, (groups, back, own, *_) = quotient(air, index, sizes)
         arrays.append(([() if g is None else (g,) for g in groups], back))
-        counts.append(own.shape[0])
+        first.append(first[-1] + own.shape[0])
 
     def run(arrays, powers, shares, public, elements):
         each = [
-            constraints.Part(Component(index, where[index], *own), sum(counts[:i]))
-            for i, (index, own) in enumerate(zip(members, arrays, strict=True))
+            constraints.Part(Component(index, where[index], *own), first[index])
+            for index, own in enumerate(arrays)
         ]
-        return constraints.quotients(air, each, powers, shares, public, elements)
+        steps = constraints.quotient_steps(air, each, powers, shares, public, elements)
+        return launch_of([own for _, own in steps], *which)
 
-    return run, (arrays, shape(sum(counts), 4), shape(1, 4), *scalars(air))
+    return run, (arrays, shape(first[-1], 4), shape(1, 4), *scalars(air))
 
 
 def interaction(air, index, sizes):
@@ -82,8 +95,9 @@ def interaction(air, index, sizes):
     return partial(constraints.interaction, air, index), (*arrays, *scalars(air))
 
 
-def lookups(air, sizes, members):
-    """Of some components in two launches."""
+def lookups(air, sizes, *which):
+    """Of all components; one of the launches."""
+    members = [i for i, info in enumerate(air.info.components) if info.n_entries]
     each = [interaction(air, i, sizes)[1][:2] for i in members]
 
     def run(arrays, public, elements):
@@ -91,29 +105,12 @@ def lookups(air, sizes, members):
             constraints.lookups(air, index, columns, list(fixed), public, elements)
             for index, (columns, fixed) in zip(members, arrays, strict=True)
         ]
-        return side_by_side(steps, interpret=False)
+        return launch_of(steps, *which)
 
     return run, (each, *scalars(air))
 
 
-def shared(air, weights):
-    """The names of components that share a launch, and their numbers."""
-    for members in launches(weights):
-        yield ", ".join(air.components[i].name for i in members), members
-
-
 SIZES = (8, 12, 16, L)
-
-
-def launch_of(computations, number):
-    """The one launch of some computations side by side that has so many before it."""
-    kernels = []
-    for steps in computations:
-        kernel = next(steps)
-        for _ in range(number):
-            kernel = steps.send([jnp.zeros(out.shape, out.dtype) for out in kernel.out])
-        kernels.append(kernel)
-    return run_together(kernels, interpret=False)
 
 
 def interpolations(number, sizes):
@@ -161,6 +158,8 @@ def evaluation():
     return lambda x, y, b: oods.evaluate_columns([x, y], b, (0, L)), (WIDE, shape(8, 1 << L), bases)
 
 
+# Launches of the machine's constraints, and of its lookups.
+QUOTIENTS, LOOKUPS = 3, 4
 SEEN = tuple((which, k) for k in (8, 12, 16, L) for which in (0, 1))
 WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
 KERNELS = {
@@ -202,13 +201,15 @@ KERNELS = {
         if VM.info.components[i].n_entries
     },
     **{
-        f"quotients {names}": quotients(VM, VM_SIZES, members)
-        for names, members in shared(VM, [weight(VM, i) for i in range(len(NAMES))])
+        f"quotients, launch {i + 1} of {QUOTIENTS}": quotients(VM, VM_SIZES, 0, i, QUOTIENTS)
+        for i in range(QUOTIENTS)
     },
     **{
-        f"lookups {names}": lookups(VM, VM_SIZES, members)
-        for names, members in shared(VM, [2 * info.n_entries for info in VM.info.components])
+        f"lookups, launch {i + 1} of {LOOKUPS}": lookups(VM, VM_SIZES, 0, i, LOOKUPS)
+        for i in range(LOOKUPS)
     },
+    "lookups, second launch": lookups(VM, VM_SIZES, 1),
+    "lookups, third launch": lookups(VM, VM_SIZES, 2),
     "interpolations, first launch": interpolations(0, SIZES),
     "interpolations, second launch": interpolations(1, SIZES[1:]),
     "evaluations, first launch": evaluations(0, SIZES),

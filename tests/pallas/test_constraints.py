@@ -186,14 +186,34 @@ def test_interaction_columns_of_every_air_are_those_of_xla(air, index, k):
     check_interaction(interaction_case(air, index, k), InteractionConfig())
 
 
-@pytest.mark.parametrize("count", [2, 128, 4096])
+@pytest.mark.parametrize("count", [1, 2, 128, 4096])
 def test_offsets_are_exclusive_sums(count):
-    totals = words(np.random.default_rng(count), 4, count)
-    run = jax.jit(lambda x: run_steps(logup.offsets(x, interpret=True), interpret=True))
-    got = np.asarray(run(totals))
+    """Of the first words; what follows them in a row of 128 may be anything."""
+    totals = words(np.random.default_rng(count), 4, max(count, 128))
+    run = jax.jit(lambda x: run_steps(logup.offsets(x, count, interpret=True), interpret=True))
+    got, whole = map(np.asarray, run(totals))
     sums = np.cumsum(totals, axis=1, dtype=np.uint64) % np.uint64(P)
-    assert np.array_equal(got[:, 1:] % P, sums[:, :-1])
+    assert np.array_equal(got[:, 1:count] % P, sums[:, : count - 1])
     assert not (got[:, 0] % P).any()
+    assert np.array_equal(whole, sums[:, count - 1])
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 16])
+def test_the_last_column_is_cyclic(blocks):
+    """The claimed sum is spread over the rows, and none of it is left in the last one."""
+    rng, rows = np.random.default_rng(blocks), 128 * blocks
+    steps = words(rng, 4, rows).astype(object)
+    local = np.cumsum(steps.reshape(4, blocks, 128), axis=2) % P
+    before = np.concatenate(
+        [np.cumsum(local[:, :, -1], axis=1) - local[:, :, -1], words(rng, 4, 128)], axis=1
+    )
+    claimed = steps.sum(axis=1) % P
+    share = claimed * pow(rows, -1, P) % P
+    want = (np.cumsum(steps, axis=1) - share[:, None] * np.arange(1, rows + 1)) % P
+    arrays = (a.astype(np.uint32) for a in (local.reshape(4, rows), before % P, claimed))
+    run = jax.jit(lambda *a: run_steps(logup.settled(*a, interpret=True), interpret=True))
+    assert np.array_equal(run(*arrays), want.astype(np.uint32))
+    assert not want[:, -1].any()
 
 
 def test_only_what_is_read_is_loaded():
@@ -235,7 +255,7 @@ def test_machine_quotients_lower_for_cuda(name):
 def test_machine_interactions_lower_for_cuda(name, log_rows):
     air, index, *rest = interaction_case(VM, VM_NAMES.index(name), 7)
     text = lower(lambda *a: api.interaction(air, index, *a), *shapes(rest, 1 << log_rows))
-    assert text.count("stablehlo.custom_call @mosaic_gpu") == 2
+    assert text.count("stablehlo.custom_call @mosaic_gpu") == 3
 
 
 def several_quotients(sizes: tuple[int, ...], claims: tuple[int, ...]) -> tuple:
@@ -271,7 +291,7 @@ def test_quotients_of_several_components_come_from_one_launch(sizes):
     assert text.count("stablehlo.custom_call @mosaic_gpu") == 1
 
 
-def test_lookups_of_several_components_share_two_launches():
+def test_lookups_of_several_components_share_three_launches():
     cases = [interaction_case(corner(), 1, 8), interaction_case(range_sum(7), 0, 9)]
 
     def run(interpret: bool):
@@ -282,7 +302,7 @@ def test_lookups_of_several_components_share_two_launches():
         columns, sums = interaction_columns(*case)
         assert np.array_equal(np.concatenate(pieces), np.asarray(columns))
         assert np.array_equal(claimed, sums)
-    assert lower(lambda: run(False)).count("stablehlo.custom_call @mosaic_gpu") == 2
+    assert lower(lambda: run(False)).count("stablehlo.custom_call @mosaic_gpu") == 3
 
 
 # What is refused.

@@ -14,6 +14,7 @@ from jaxstark.pallas import launch, together  # noqa: E402
 from jaxstark.pallas.together import Kernel  # noqa: E402
 
 pytestmark = pytest.mark.floor
+MOST = together.MAX_CODE
 
 
 def scaled(factor: int, source: np.ndarray, *scratch: tuple[int, ...], interpret: bool) -> Kernel:
@@ -110,20 +111,33 @@ def test_computations_side_by_side_take_as_many_launches_as_the_longest():
     assert call_sites(lambda: together.run_steps(in_turn(chains(False)), interpret=False)) == 5
 
 
-def test_launches_are_cut_by_their_constraints():
-    """Each kernel goes into the first launch with room; a larger one has its own."""
-    most = together.MAX_CONSTRAINTS
-    assert together.launches([0] * 9) == [list(range(9))]
-    assert together.launches([most, 1, most - 1, 1, most + 5]) == [[0], [1, 2], [3], [4]]
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ([], []),
+        ([MOST], [[0]]),
+        ([1] * 9, [[*range(9)]]),
+        ([1, MOST - 1, 1], [[0, 1], [2]]),
+        ([2, MOST - 9, MOST - 5, 7], [[0, 2], [1, 3]]),
+        ([3, MOST + 5, 7, MOST - 9], [[1], [2, 3], [0]]),  # a longer one has its own
+    ],
+)
+def test_code_is_dealt_out_to_few_launches(codes, expected):
+    got = together.bundles(codes)
+    assert got == expected
+    assert all(len(some) == 1 or sum(codes[i] for i in some) <= MOST for some in got)
 
-    def weighed(constraints: int):
-        (target, _) = yield scaled(3, words(1), interpret=False)._replace(constraints=constraints)
+
+def test_launches_are_cut_by_their_code():
+    def weighed(code: int):
+        (target, _) = yield scaled(3, words(1), interpret=False)._replace(code=code)
         return target
 
-    def run():
-        return together.side_by_side([weighed(n) for n in (most, 1, 2)], interpret=False)
+    def run(*codes: int):
+        return together.side_by_side([weighed(code) for code in codes], interpret=False)
 
-    assert call_sites(run) == 2
+    assert call_sites(lambda: run(MOST, 1, 2)) == 2
+    assert call_sites(lambda: run(MOST - 3, 1, 2)) == 1
 
 
 def test_chains_come_first_and_small_kernels_last():

@@ -32,7 +32,7 @@ from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import (
     Steps,
     alone,
-    launches,
+    bundles,
     run,
     run_together,
     side_by_side,
@@ -75,6 +75,8 @@ def quotients(
 ) -> dict[int, Array]:
     """The quotients of components on their domains, added up for each size; in few launches.
 
+    ``quotient_steps`` takes the same arguments.
+
     Args:
       air: the AIR.
       parts: components, of ``2^k`` rows each, k at least 7. Of their ``groups``, evaluations of
@@ -89,6 +91,36 @@ def quotients(
       interpret: run on a CPU.
 
     Returns uint32 ``[4, 2^(k+1)]`` by k. Raises ``ValueError`` for other shapes and types.
+    """
+    steps = quotient_steps(
+        air, parts, powers, shares, public, elements, config=config, interpret=interpret
+    )
+    sizes = [size for size, _ in steps]
+    made = side_by_side([own for _, own in steps], interpret=interpret)
+    out: dict[int, Array] = {}
+    for size, own in zip(sizes, made, strict=True):
+        k = size.bit_length() - 2
+        out[k] = m31.add(out[k], own) if k in out else own
+    for part in parts:
+        size = part.component.groups[1][0].shape[1]  # without constraints, there may be none yet
+        out.setdefault(size.bit_length() - 2, jnp.zeros((qm31.DEGREE, size), np.uint32))
+    return out
+
+
+def quotient_steps(
+    air: Air,
+    parts: Sequence[Part],
+    powers: Array,
+    shares: Array,
+    public: Mapping[str, Array],
+    elements: Array,
+    *,
+    config: QuotientConfig = QuotientConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> list[tuple[int, Steps[Array]]]:
+    """Computations whose results ``quotients`` adds up for each size, and the size.
+
+    Components of one size share a kernel, as far as ``together.bundles`` allows.
     """
     by_size: dict[int, list[quotient.Part]] = {}
     checked = {p.component.index: _checked(air, p, powers, shares) for p in parts}
@@ -105,26 +137,12 @@ def quotients(
             arrays["moved"] = table
         arrays |= _scalars(air, info, read, public, elements)
         some.append(quotient.Part(index, read, where, arrays, places, part.first, part.claim))
-    kernels = [
-        (size, [some[i] for i in group])
+    make = partial(quotient.quotient, air, config=config, interpret=interpret)
+    return [
+        (size, make([some[i] for i in bundle], size))
         for size, some in by_size.items()
-        for group in launches([quotient.weight(air, part.index) for part in some])
+        for bundle in bundles([quotient.code(air, part) for part in some])
     ]
-    made = side_by_side(
-        [
-            quotient.quotient(air, some, size, config=config, interpret=interpret)
-            for size, some in kernels
-        ],
-        interpret=interpret,
-    )
-    out: dict[int, Array] = {}
-    for (size, _), own in zip(kernels, made, strict=True):
-        k = size.bit_length() - 2
-        out[k] = m31.add(out[k], own) if k in out else own
-    for size, some in by_size.items():
-        if not some:  # no constraints
-            out[size.bit_length() - 2] = jnp.zeros((qm31.DEGREE, size), np.uint32)
-    return out
 
 
 def _checked(air: Air, part: Part, powers: Array, shares: Array) -> tuple[int, dict[Any, Any]]:
@@ -249,14 +267,9 @@ def lookups(
     *before_last, local, totals = yield from logup.fractions(
         air, index, read, arrays, rows, config=config, interpret=interpret
     )
-    before = yield from logup.offsets(totals, interpret=interpret)
-    claimed = m31.add(before[:, -1], totals[:, -1])
-    # Subtracting an equal share at every row makes the last entry 0 and the sum cyclic.
-    share = m31.mul(claimed, pow(rows, -1, m31.P))
-    steps = jax.lax.broadcasted_iota(jnp.uint32, local.shape, 1) + np.uint32(1)
-    prefix = m31.add(local, jnp.repeat(before, LANES, axis=1))
-    shares = m31.mul(jnp.broadcast_to(share[:, None], local.shape), steps)
-    return [*before_last, m31.sub(prefix, shares)], claimed
+    before, claimed = yield from logup.offsets(totals, rows // LANES, interpret=interpret)
+    last = yield from logup.settled(local, before, claimed, interpret=interpret)
+    return [*before_last, last], claimed
 
 
 interaction = jax.jit(alone(lookups), static_argnames=("air", "index", "config", "interpret"))

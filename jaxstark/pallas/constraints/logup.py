@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
@@ -48,7 +47,7 @@ def fractions(
     back, in the order of declaration; scalars as in ``quotient``. Returns uint32
     ``[4 (batches - 1), rows]``, if there are several batches, without the last secure column; the
     sums of that column over the rows of each block up to each row, ``[4, rows]``; and the sums over
-    whole blocks, ``[4, rows / 128]``.
+    whole blocks, ``[4, n]`` with n the number of blocks, or 128 if that is more.
     """
     comp, info = air.components[index], air.info.components[index]
     names = tuple(arrays)
@@ -91,12 +90,13 @@ def fractions(
 
     out = [
         jax.ShapeDtypeStruct(shape, np.uint32)
-        for shape in ((4 * (info.n_batches - 1), rows), (4, rows), (4, rows // LANES))
+        for shape in ((4 * (info.n_batches - 1), rows), (4, rows), (4, max(rows // LANES, LANES)))
         if shape[0]
     ]
     grid, scratch = (rows // LANES,), (_exchange(qm31.DEGREE),)
-    inputs, constraints = tuple(arrays.values()), 2 * info.n_entries
-    return (yield Kernel(body, tuple(out), grid, scratch, inputs, constraints))
+    # Fitted to the components of the virtual machine.
+    code = 40 + len(reads.current) + len(reads.previous) + 8 * info.n_entries
+    return (yield Kernel(body, tuple(out), grid, scratch, tuple(arrays.values()), code))
 
 
 def _trace_row(comp: Any, reads: Reads, memory: Mapping[Any, Ref], here: Any) -> Row:
@@ -167,20 +167,17 @@ def _scan(vectors: Sequence[Array], exchange: Ref, interpret: bool) -> list[Arra
     return out
 
 
-def offsets(totals: Array, *, interpret: bool) -> Steps[Array]:
-    """Sums of the words before each word, uint32 ``[4, n]`` for ``[4, n]``, n a power of two.
+def offsets(totals: Array, count: int, *, interpret: bool) -> Steps[tuple[Array, Array]]:
+    """Sums of the words before each word, and of all words.
 
-    One block for each row: a lane adds up consecutive words, and lanes their sums.
+    ``totals``: uint32 ``[4, n]``, n a power of two, at least 128; only the first ``count``, a power
+    of two, matter. Returns uint32 ``[4, n]`` and ``[4]``. One block for each row: a lane adds up
+    consecutive words, and lanes their sums.
     """
-    count = totals.shape[1]
-    if count < LANES:
-        padded = jnp.pad(totals, ((0, 0), (0, LANES - count)))
-        before = yield from offsets(padded, interpret=interpret)
-        return before[:, :count]
-    each = count // LANES
+    each = totals.shape[1] // LANES
     unroll = min(each, 8)
 
-    def body(point: Any, source: Ref, out: Ref, exchange: Ref) -> None:
+    def body(point: Any, source: Ref, out: Ref, sums: Ref, exchange: Ref) -> None:
         def words(i: Any) -> list[Array]:
             return [
                 launch.load(source, point[0], slice(None), i * unroll + j) for j in range(unroll)
@@ -200,9 +197,41 @@ def offsets(totals: Array, *, interpret: bool) -> Steps[Array]:
         steps = np.int32(each // unroll)
         mine = lax.fori_loop(np.int32(0), steps, add, launch.constant(0))
         (total,) = _scan([mine], exchange, interpret)
+        exchange[0, 0, pl.ds(LANES, LANES)] = total
         lax.fori_loop(np.int32(0), steps, write, m31.sub(total, mine))
+        launch.sync(interpret)
+        sums[point[0]] = exchange[0, 0, LANES + min(count, LANES) - 1]
 
-    out = jax.ShapeDtypeStruct((4, LANES, each), np.uint32)
+    out = (4, LANES, each), (4,)
+    out = tuple(jax.ShapeDtypeStruct(shape, np.uint32) for shape in out)
     source = totals.reshape(4, LANES, each)
-    (before,) = yield Kernel(body, (out,), (4,), (_exchange(1),), (source,))
-    return before.reshape(4, count)
+    before, sums = yield Kernel(body, out, (4,), (_exchange(1),), (source,))
+    return before.reshape(4, -1), sums
+
+
+def settled(local: Array, before: Array, claimed: Array, *, interpret: bool) -> Steps[Array]:
+    """The last secure column, uint32 ``[4, rows]``: cyclic sums, 0 in the last row.
+
+    Args:
+      local: sums over the rows of each block up to each row, uint32 ``[4, rows]``.
+      before: sums over the blocks before each block, uint32 ``[4, n]``, n at least their number.
+      claimed: sums over all rows, uint32 ``[4]``.
+      interpret: run on a CPU.
+    """
+    rows = local.shape[1]
+
+    def body(point: Any, local: Ref, before: Ref, claimed: Ref, out: Ref) -> None:
+        here = pl.ds(point[0] * LANES, LANES)
+        words = [launch.load(local, c, here) for c in range(qm31.DEGREE)]
+        starts = [launch.uniform(before[c, point[0]]) for c in range(qm31.DEGREE)]
+        sums = [launch.uniform(claimed[c]) for c in range(qm31.DEGREE)]
+        first = launch.uniform(point[0].astype(np.uint32) * np.uint32(LANES))
+        # An equal share of the sum is subtracted at every row.
+        parts = m31.mul(launch.lane_numbers() + first + np.uint32(1), pow(rows, -1, m31.P))
+        for c, (word, start, whole) in enumerate(zip(words, starts, sums, strict=True)):
+            value = m31.sub(m31.add(word, start), m31.mul(whole, parts))
+            launch.store(out, value, c, here)
+
+    out = jax.ShapeDtypeStruct(local.shape, np.uint32)
+    (last,) = yield Kernel(body, (out,), (rows // LANES,), (), (local, before, claimed))
+    return last

@@ -57,10 +57,11 @@ class Part(NamedTuple):
     claim: int
 
 
-def weight(air: Air, index: int) -> int:
-    """Constraints and lookups of a component."""
-    info = air.info.components[index]
-    return info.n_rules + info.n_entries
+def code(air: Air, part: Part) -> int:
+    """``Kernel.code`` of a component; fitted to those of the virtual machine."""
+    info = air.info.components[part.index]
+    columns = len(part.reads.current) + len(part.reads.previous)
+    return 22 + columns + 2 * info.n_rules + 4 * info.n_entries
 
 
 def quotient(
@@ -89,8 +90,8 @@ def quotient(
 
     out = jax.ShapeDtypeStruct((qm31.DEGREE, size), np.uint32)
     # Nothing is read back that was written: no barriers.
-    grid, count = (size // lanes,), sum(weight(air, part.index) for part in parts)
-    (made,) = yield Kernel(body, (out,), grid, (), tuple(inputs), count)
+    length = sum(code(air, part) for part in parts)
+    (made,) = yield Kernel(body, (out,), (size // lanes,), (), tuple(inputs), length)
     return made
 
 

@@ -11,6 +11,8 @@ TILE_LOG = 12
 # Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
 MIN_LOG = LANES.bit_length() - 1
 MAX_LOG = 29
+# Of every pass; see ``together.Kernel``.
+CODE = 60
 
 
 class FftConfig(NamedTuple):

@@ -22,6 +22,7 @@ from jax.experimental import pallas as pl
 
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies
+from jaxstark.pallas.fft.config import CODE
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import Kernel, Steps
 
@@ -113,7 +114,7 @@ def exchange_pass(
     out = jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32)
     source = x.reshape(columns, -1, *views.shape(order[0]), 1 << low)
     inputs = source, *views.tables(table)
-    (words,) = yield Kernel(body, (out,), grid, (views.memory,), inputs)
+    (words,) = yield Kernel(body, (out,), grid, (views.memory,), inputs, CODE)
     return words.reshape(2 * columns if halves else columns, -1)
 
 

@@ -39,6 +39,7 @@ from jaxstark.circle import bit_reverse
 from jaxstark.fields import m31
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies
+from jaxstark.pallas.fft.config import CODE
 from jaxstark.pallas.fft.storage import reverse
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import Kernel, Steps
@@ -175,7 +176,8 @@ def rows_pass(
     cut = *plan.high, middles, 2, 2, quarter, 2
     sources = [piece.reshape(len(piece), -1, *cut) for piece in pieces]
     inputs = *sources, *tables(table, plan)
-    (v,) = yield Kernel(body, (out,), (columns, middles), ((*plan.lanes, words + 1),), inputs)
+    grid, scratch = (columns, middles), ((*plan.lanes, words + 1),)
+    (v,) = yield Kernel(body, (out,), grid, scratch, inputs, CODE)
     return v.reshape(columns, -1)
 
 

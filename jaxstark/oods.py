@@ -9,7 +9,6 @@ full length and no QM31 array per column is ever stored. Source: protocol sectio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -69,20 +68,15 @@ def lifted_factors(point: SecurePoint, log_size: int) -> list[np.ndarray]:
     return [np.zeros((1, 0, qm31.DEGREE), np.uint32), *(np.array([r], np.uint32) for r in rows)]
 
 
-@partial(jax.jit, static_argnames="unroll")
-def evaluate_at_factors(
-    coefficients: Array | np.ndarray, factors: Array | np.ndarray, *, unroll: bool = False
-) -> Array:
-    """Columns ``[c, 2^k]`` at the points of ``point_factors``: uint32 ``[n_points, 4, c]``.
-
-    ``unroll``: no loop over the bits of an index, which takes longer to compile and fewer launches.
-    """
+@jax.jit
+def evaluate_at_factors(coefficients: Array | np.ndarray, factors: Array | np.ndarray) -> Array:
+    """Columns ``[c, 2^k]`` at the points of ``point_factors``: uint32 ``[n_points, 4, c]``."""
     n_columns, size = coefficients.shape
     n_points, log_size, _ = factors.shape
     if size != 1 << log_size:
         raise ValueError(f"basis factors: expected those of {size} coefficients, got {log_size}")
     low_bits = max((log_size + 1) // 2, min(log_size, _MIN_LOW_BITS))
-    low, high = _basis_halves(factors, low_bits, unroll)
+    low, high = _basis_halves(factors, low_bits)
 
     lanes = 1 << low_bits
     n_summands = min(_SUMMANDS, size // lanes)
@@ -107,7 +101,7 @@ def evaluate_at_factors(
     return _row_sums(qm31.to_array(lax.optimization_barrier(products))).transpose(2, 0, 1)
 
 
-def _basis_halves(factors: Array | np.ndarray, low_bits: int, unroll: bool) -> tuple[QM31, Array]:
+def _basis_halves(factors: Array | np.ndarray, low_bits: int) -> tuple[QM31, Array]:
     """Products of factors for all low and all high parts of an index.
 
     Returns the low ones as ``[n_points, 2^l]`` coordinates and the high ones as one array
@@ -132,7 +126,7 @@ def _basis_halves(factors: Array | np.ndarray, low_bits: int, unroll: bool) -> t
 
     shape = (2 * n_points, 1 << low_bits)
     ones = QM31(*(jnp.full(shape, w, np.uint32) for w in qm31.ONE))
-    basis = lax.fori_loop(0, low_bits, step, ones, unroll=unroll)
+    basis = lax.fori_loop(0, low_bits, step, ones)
     low = QM31(*(w.reshape(n_points, 2, -1)[:, 0] for w in basis))
     high = qm31.to_array(basis).reshape(qm31.DEGREE, n_points, 2, -1)[:, :, 1]
     return low, high[..., : 1 << (log_size - low_bits)].transpose(1, 0, 2)

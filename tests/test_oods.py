@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 
@@ -55,16 +54,6 @@ def test_values_are_the_definition(log_size):
     for column in range(2):
         assert values[:, column].tolist() == _by_definition(coefficients[column], POINT)
     np.testing.assert_array_equal(fft_reference.evaluate_at(coefficients, POINT), values)
-
-
-def test_steps_that_are_written_out_give_the_same_values():
-    coefficients = _columns(3, 6)
-    factors = oods.point_factors((POINT, OTHER), 6)
-    want = oods.evaluate_at_factors(coefficients, factors)
-    got = oods.evaluate_at_factors(coefficients, factors, unroll=True)
-    np.testing.assert_array_equal(np.asarray(got), np.asarray(want))
-    run = jax.jit(lambda c, f: oods.evaluate_at_factors(c, f, unroll=True))
-    assert "while" not in run.lower(coefficients, factors).as_text()
 
 
 @pytest.mark.parametrize("log_size", [8, 11, 15])

@@ -15,12 +15,10 @@ from jaxstark.air.definition import Air
 from jaxstark.deep import DeepPlan
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.implementation import STAGES
-from jaxstark.pallas.constraints import api as constraints
 from jaxstark.pallas.constraints.config import PointConfig
 from jaxstark.pallas.constraints.point_program import program as point_program
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
-from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.params import ProofParams
 from jaxstark.resident import points
 from jaxstark.shape import INTERACTION, MAX_WORDS, TRACE, ProofShape, parts
@@ -130,10 +128,6 @@ class Program:
             "commit trace": [k for k in sizes[TRACE] if not _commit_fits(k)],
             "commit interaction": [
                 k for tree in sizes[INTERACTION:-1] for k in tree if not _commit_fits(k)
-            ],
-            "commit composition": [k for k in self.shape.log_sizes if not constraints.fits(1 << k)],
-            "evaluate out of domain": [
-                k for tree in sizes for k in tree if not oods_kernels.fits(k)
             ],
             "DEEP quotients": [] if deep_kernels.fits(self.deep_plan) else [self.log_domain],
         }

@@ -16,11 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxstark import commit, composition, oods
+from jaxstark import commit, composition
 from jaxstark.commit import Committed, log_size
 from jaxstark.deep_coefficients import powers_traced
 from jaxstark.fields import m31
-from jaxstark.interaction import interaction_columns
 from jaxstark.logup import elements_shape
 from jaxstark.pallas.channel import api as channel
 from jaxstark.pallas.channel.api import Step
@@ -71,17 +70,9 @@ def interaction(
     with_lookups = [i for i, info in enumerate(p.air.info.components) if info.n_entries]
 
     def lookups(index: int) -> Steps[tuple[list[Array], Array]]:
-        size = rows[index].shape[1]
         read = tuple(fixed[name] for name in p.air.components[index].preprocessed_names)
-        arguments = (p.air, index, rows[index])
-        if constraints.fits(size):
-            scalars = public, elements
-            return (
-                yield from constraints.lookups(*arguments, read, *scalars, interpret=p.interpret)
-            )
-        whole = jnp.stack(read) if read else jnp.zeros((0, size), np.uint32)
-        table, claimed = interaction_columns(*arguments, whole, public, elements)
-        return [table], claimed
+        arguments = (p.air, index, rows[index], read, public, elements)
+        return constraints.lookups(*arguments, interpret=p.interpret)
 
     made = side_by_side([lookups(index) for index in with_lookups], interpret=p.interpret)
     columns = tuple(piece for pieces, _ in made for piece in pieces)
@@ -152,25 +143,16 @@ def commit_composition(
         )
         for index, k in enumerate(p.shape.log_sizes)
     ]
-    shares = _shares(p, claims)
-    parts, small = [], []
+    shares, parts = _shares(p, claims), []
     start = claim = 0
-    for one, k in zip(components, p.shape.log_sizes, strict=True):
+    for one in components:
         info = p.air.info.components[one.index]
-        some = parts if constraints.fits(1 << k) else small
-        some.append(constraints.Part(one, start, min(claim, len(shares) - 1)))
+        parts.append(constraints.Part(one, start, min(claim, len(shares) - 1)))
         start += len(info.constraints)
         claim += info.n_entries > 0
-    scalars = public, elements
-    by_size = constraints.quotients(p.air, parts, powers, shares, *scalars, interpret=p.interpret)
-    for (index, where, arrays, back), first, own_claim in small:
-        whole = tuple(jnp.concatenate(g) if g else None for g in arrays)
-        own = powers[first : first + len(p.air.info.components[index].constraints)]
-        quotient = composition.component_quotient(
-            *(p.air, index, where, whole, back, own, shares[own_claim], *scalars)
-        )
-        k = p.shape.log_sizes[index]
-        by_size[k] = m31.add(by_size[k], quotient) if k in by_size else quotient
+    by_size = constraints.quotients(
+        p.air, parts, powers, shares, public, elements, interpret=p.interpret
+    )
     halves = commitments.interpolate_halves(p, t, composition.lift_and_add(by_size))
     groups = commit.by_size([halves], p.shape.all_columns[-1], p.groups[-1])
     return commitments.make(p, t, groups, digest)
@@ -214,21 +196,13 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
     multiples, bases = oods_kernels.drawn_bases(
         drawn,
         p.log_size,
-        tuple(of for of in together if oods_kernels.fits(of[1])),
+        tuple(together),
         interpret=p.interpret,
     )
 
     def values_of(seen: tuple[int, int]) -> Steps[Array]:
-        (which, k), (arrays, rows) = seen, zip(*together[seen], strict=True)
-        if oods_kernels.fits(k):
-            return (
-                yield from oods_kernels.column_values(
-                    arrays, bases, seen, rows=rows, interpret=p.interpret
-                )
-            )
-        picked = [polys[np.array(some)] for polys, some in zip(arrays, rows, strict=True)]
-        factors = oods_kernels.column_factors(multiples[which : which + 1], k)
-        return oods.evaluate_at_factors(jnp.concatenate(picked), factors, unroll=True)[0]
+        arrays, rows = zip(*together[seen], strict=True)
+        return oods_kernels.column_values(arrays, bases, seen, rows=rows, interpret=p.interpret)
 
     values = side_by_side([values_of(seen) for seen in together], interpret=p.interpret)
     opened = [(*column, seen[0]) for seen in together for column in columns[seen]]

@@ -139,8 +139,12 @@ def check_interaction(arguments: tuple, config: InteractionConfig) -> np.ndarray
         (range_sum(7), 0, (9, 7), QuotientConfig()),
         (corner(), 1, (7, 8), QuotientConfig(4)),
         (corner(), 1, (8, 8), QuotientConfig(gather=True)),
+        # Fewer points than a block has lanes.
+        (corner(), 1, (6, 6), QuotientConfig()),
+        (corner(), 1, (1, 1), QuotientConfig(4)),
+        (corner(), 1, (4, 4), QuotientConfig(gather=True)),
     ],
-    ids=["legacy26", "range_sum", "corner", "gather"],
+    ids=["legacy26", "range_sum", "corner", "gather", "2^6", "2^1", "gather 2^4"],
 )
 def test_quotients_are_those_of_xla(air, index, sizes, config):
     check_quotient(quotient_case(air, index, sizes), config)
@@ -170,6 +174,11 @@ def test_interaction_columns_are_those_of_xla(per_inverse):
     case[2][0, [3, 77, 200]] = 5
     case[2][2, [77, 130]] = 5
     check_interaction(case, InteractionConfig(per_inverse))
+
+
+@pytest.mark.parametrize("k", [1, 4, 6])
+def test_interaction_columns_of_fewer_rows_than_lanes_are_those_of_xla(k):
+    check_interaction(interaction_case(corner(), 1, k), InteractionConfig())
 
 
 @pytest.mark.slow
@@ -211,7 +220,9 @@ def test_the_last_column_is_cyclic(blocks):
     share = claimed * pow(rows, -1, P) % P
     want = (np.cumsum(steps, axis=1) - share[:, None] * np.arange(1, rows + 1)) % P
     arrays = (a.astype(np.uint32) for a in (local.reshape(4, rows), before % P, claimed))
-    run = jax.jit(lambda *a: run_steps(logup.settled(*a, interpret=True), interpret=True))
+    run = jax.jit(
+        lambda x, y, z: run_steps(logup.settled(x, y, z, rows, interpret=True), interpret=True)
+    )
     assert np.array_equal(run(*arrays), want.astype(np.uint32))
     assert not want[:, -1].any()
 
@@ -277,7 +288,7 @@ def several_quotients(sizes: tuple[int, ...], claims: tuple[int, ...]) -> tuple:
     return air, parts, (powers, shares, public, elements), want
 
 
-@pytest.mark.parametrize("sizes", [(9, 9), (7, 8)])
+@pytest.mark.parametrize("sizes", [(9, 9), (7, 8), (4, 6), (5, 5)])
 def test_quotients_of_several_components_come_from_one_launch(sizes):
     """Added up where they have one size; each with its own powers and share."""
     air, parts, rest, want = several_quotients(sizes, (0, 2))
@@ -308,14 +319,12 @@ def test_lookups_of_several_components_share_three_launches():
 # What is refused.
 
 
-def test_small_components_are_refused_not_passed_on():
-    assert api.fits(128)
-    assert not api.fits(64)
-    assert not api.fits(384)
-    with pytest.raises(ValueError, match=r"trace group: expected uint32 \[n, a power of two from"):
-        api.component_quotient(*quotient_case(legacy26(), 0, (6,)))
-    with pytest.raises(ValueError, match=r"columns: expected uint32 \[2, a power of two from 128"):
-        api.interaction(*interaction_case(state_machine(), 0, 6))
+def test_what_is_no_component_with_lookups_is_refused():
+    _, _, where, (_, trace, _), *rest = quotient_case(legacy26(), 0, (6,))
+    with pytest.raises(ValueError, match=r"trace group: expected .* a power of two from 4\]"):
+        api.component_quotient(legacy26(), 0, where, (None, trace[:, :2], None), *rest)
+    with pytest.raises(ValueError, match=r"columns: expected uint32 \[2, a power of two from 2"):
+        api.interaction(*interaction_case(state_machine(), 0, 0))
     with pytest.raises(ValueError, match="component first: expected lookups, got none"):
         plain = component("a", name="first")(lambda row, air: air.constrain(row.a))
         api.interaction(*interaction_case(Air("plain", (plain,)), 0, 7))

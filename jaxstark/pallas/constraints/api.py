@@ -1,8 +1,8 @@
 """Constraints on the GPU, bit for bit as ``jaxstark.composition`` and ``jaxstark.interaction``.
 
 These functions run an AIR's own constraint function inside a kernel or raise; they never fall back
-to XLA. A block evaluates 128 rows or points at once: ``fits`` tells beforehand whether a component
-is large enough. ``jaxstark.pallas.probe.supported`` tells whether the device can.
+to XLA. A block evaluates 128 rows or points at once, those of a smaller component several times.
+``jaxstark.pallas.probe.supported`` tells whether the device can.
 
 ``interpret=True`` runs the kernels on a CPU, slowly, for tests. Source: protocol sections 8, 10.
 """
@@ -25,7 +25,7 @@ from jaxstark.pallas.channel import api as channel
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.constraints import logup, point, quotient
 from jaxstark.pallas.constraints.config import InteractionConfig, PointConfig, QuotientConfig
-from jaxstark.pallas.constraints.moved import Component, one_row_back
+from jaxstark.pallas.constraints.moved import Component, gathered, one_row_back, spread
 from jaxstark.pallas.constraints.point_program import program as point_program
 from jaxstark.pallas.constraints.reads import Reads, reads
 from jaxstark.pallas.launch import LANES
@@ -40,11 +40,6 @@ from jaxstark.pallas.together import (
 from jaxstark.shape import ProofShape
 
 Array = Any
-
-
-def fits(rows: int) -> bool:
-    """Whether a component with so many rows can be evaluated."""
-    return rows >= LANES and rows.bit_count() == 1
 
 
 class Part(NamedTuple):
@@ -79,7 +74,7 @@ def quotients(
 
     Args:
       air: the AIR.
-      parts: components, of ``2^k`` rows each, k at least 7. Of their ``groups``, evaluations of
+      parts: components, of ``2^k`` rows each, k at least 1. Of their ``groups``, evaluations of
         the size group in each tree, only those that the component reads matter; one without arrays
         is empty.
       powers: powers of the composition coefficient, uint32 ``[n, 4]``.
@@ -99,7 +94,7 @@ def quotients(
     made = side_by_side([own for _, own in steps], interpret=interpret)
     out: dict[int, Array] = {}
     for size, own in zip(sizes, made, strict=True):
-        k = size.bit_length() - 2
+        k, own = size.bit_length() - 2, gathered(own, size)
         out[k] = m31.add(out[k], own) if k in out else own
     for part in parts:
         size = part.component.groups[1][0].shape[1]  # without constraints, there may be none yet
@@ -139,7 +134,7 @@ def quotient_steps(
         some.append(quotient.Part(index, read, where, arrays, places, part.first, part.claim))
     make = partial(quotient.quotient, air, config=config, interpret=interpret)
     return [
-        (size, make([some[i] for i in bundle], size))
+        (size, make([some[i] for i in bundle], max(size, 2 * LANES)))
         for size, some in by_size.items()
         for bundle in bundles([quotient.code(air, part) for part in some])
     ]
@@ -149,7 +144,7 @@ def _checked(air: Air, part: Part, powers: Array, shares: Array) -> tuple[int, d
     """Points of the domain of a component, and the arrays that its quotient reads."""
     index, _, groups, back = part.component
     comp, info = air.components[index], air.info.components[index]
-    size = _columns("trace group", groups[1][0], 2 * LANES)
+    size = _columns("trace group", groups[1][0], 4)
     _check("powers", powers, (None, qm31.DEGREE))
     if not 0 <= part.first <= len(powers) - len(info.constraints):
         raise ValueError(
@@ -168,7 +163,8 @@ def _checked(air: Air, part: Part, powers: Array, shares: Array) -> tuple[int, d
         arrays["interaction"], arrays["shares"] = tuple(groups[2]), shares
     for name in {"fixed", "trace", "interaction"} & set(arrays):
         for array in arrays[name] or (None,):
-            _columns(f"{name} group", array, 2 * LANES, size)
+            _columns(f"{name} group", array, 4, size)
+        arrays[name] = tuple(map(spread, arrays[name]))
     return size, arrays
 
 
@@ -191,7 +187,7 @@ def component_quotient(
 
     Args:
       air: the AIR.
-      index: of the component, which has ``2^k`` rows, at least 128.
+      index: of the component, which has ``2^k`` rows, k at least 1.
       where: rows of its columns in the groups, from ``jaxstark.composition.locate``.
       groups: per tree, the evaluations of the size group of its log size k, uint32
         ``[columns, 2^(k+1)]`` in storage order, or a tuple of such arrays whose rows are numbered
@@ -240,7 +236,7 @@ def lookups(
 
     Args:
       air: the AIR.
-      index: of the component, which has lookups and ``2^k`` rows, at least 128.
+      index: of the component, which has lookups and ``2^k`` rows, k at least 1.
       columns: trace columns in row order, uint32 ``[n, 2^k]``.
       fixed: its preprocessed columns in row order, each uint32 ``[2^k]``.
       public: public vectors by name, uint32.
@@ -254,7 +250,7 @@ def lookups(
     if not info.n_entries:
         raise ValueError(f"component {comp.name}: expected lookups, got none")
     read = reads(air, index, rules=False)
-    rows = _columns("columns", columns, LANES, count=len(comp.columns))
+    rows = _columns("columns", columns, 2, count=len(comp.columns))
     arrays: dict[Any, Array] = {"columns": columns}
     for name, column in zip(comp.preprocessed_names, fixed, strict=True):
         if name in read.current:
@@ -263,13 +259,17 @@ def lookups(
     back = [i for i, name in enumerate(comp.columns) if name in read.previous]
     if back:
         arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])
+    if rows < LANES:  # repeated: a block has no fewer lanes
+        repeat = LANES // rows
+        arrays = {name: jnp.tile(a, (*[1] * (a.ndim - 1), repeat)) for name, a in arrays.items()}
     arrays |= _scalars(air, info, read, public, elements)
     *before_last, local, totals = yield from logup.fractions(
         air, index, read, arrays, rows, config=config, interpret=interpret
     )
-    before, claimed = yield from logup.offsets(totals, rows // LANES, interpret=interpret)
-    last = yield from logup.settled(local, before, claimed, interpret=interpret)
-    return [*before_last, last], claimed
+    blocks = max(rows // LANES, 1)
+    before, claimed = yield from logup.offsets(totals, blocks, interpret=interpret)
+    last = yield from logup.settled(local, before, claimed, rows, interpret=interpret)
+    return [piece[:, :rows] for piece in (*before_last, last)], claimed
 
 
 interaction = jax.jit(alone(lookups), static_argnames=("air", "index", "config", "interpret"))

@@ -44,13 +44,14 @@ def fractions(
 
     ``arrays``: ``columns``, all columns of the component in row order; ``("fixed", name)``, each
     preprocessed column that is read; ``back``, the trace columns of ``reads.previous`` one row
-    back, in the order of declaration; scalars as in ``quotient``. Returns uint32
-    ``[4 (batches - 1), rows]``, if there are several batches, without the last secure column; the
-    sums of that column over the rows of each block up to each row, ``[4, rows]``; and the sums over
-    whole blocks, ``[4, n]`` with n the number of blocks, or 128 if that is more.
+    back, in the order of declaration; scalars as in ``quotient``. Fewer than 128 rows are
+    repeated, here and in what is returned: uint32 ``[4 (batches - 1), rows]``, if there are several
+    batches, without the last secure column; the sums of that column over the rows of each block up
+    to each row, ``[4, rows]``; and the sums over whole blocks, ``[4, n]`` with n the number of
+    blocks, or 128 if that is more.
     """
     comp, info = air.components[index], air.info.components[index]
-    names = tuple(arrays)
+    names, blocks = tuple(arrays), max(rows // LANES, 1)
 
     def body(point: Any, *refs: Ref) -> None:
         *sources, local, totals, exchange = refs
@@ -86,17 +87,21 @@ def fractions(
             exchange[0, c, pl.ds(LANES, LANES)] = word
         launch.sync(interpret)
         for c in range(qm31.DEGREE):
-            totals[c, point[0]] = exchange[0, c, 2 * LANES - 1]
+            totals[c, point[0]] = exchange[0, c, LANES + min(rows, LANES) - 1]
 
     out = [
         jax.ShapeDtypeStruct(shape, np.uint32)
-        for shape in ((4 * (info.n_batches - 1), rows), (4, rows), (4, max(rows // LANES, LANES)))
+        for shape in (
+            (4 * (info.n_batches - 1), LANES * blocks),
+            (4, LANES * blocks),
+            (4, max(blocks, LANES)),
+        )
         if shape[0]
     ]
-    grid, scratch = (rows // LANES,), (_exchange(qm31.DEGREE),)
     # Fitted to the components of the virtual machine.
     code = 40 + len(reads.current) + len(reads.previous) + 8 * info.n_entries
-    return (yield Kernel(body, tuple(out), grid, scratch, tuple(arrays.values()), code))
+    scratch, inputs = (_exchange(qm31.DEGREE),), tuple(arrays.values())
+    return (yield Kernel(body, tuple(out), (blocks,), scratch, inputs, code))
 
 
 def _trace_row(comp: Any, reads: Reads, memory: Mapping[Any, Ref], here: Any) -> Row:
@@ -209,16 +214,19 @@ def offsets(totals: Array, count: int, *, interpret: bool) -> Steps[tuple[Array,
     return before.reshape(4, -1), sums
 
 
-def settled(local: Array, before: Array, claimed: Array, *, interpret: bool) -> Steps[Array]:
-    """The last secure column, uint32 ``[4, rows]``: cyclic sums, 0 in the last row.
+def settled(
+    local: Array, before: Array, claimed: Array, rows: int, *, interpret: bool
+) -> Steps[Array]:
+    """The last secure column, of the shape of ``local``: cyclic sums, 0 in the last row.
 
     Args:
-      local: sums over the rows of each block up to each row, uint32 ``[4, rows]``.
+      local: sums over the rows of each block up to each row, uint32 ``[4, rows]``; or 128 of them,
+        of which those behind the last row mean nothing, here and in what is returned.
       before: sums over the blocks before each block, uint32 ``[4, n]``, n at least their number.
       claimed: sums over all rows, uint32 ``[4]``.
+      rows: how many there are, a power of two.
       interpret: run on a CPU.
     """
-    rows = local.shape[1]
 
     def body(point: Any, local: Ref, before: Ref, claimed: Ref, out: Ref) -> None:
         here = pl.ds(point[0] * LANES, LANES)
@@ -233,5 +241,6 @@ def settled(local: Array, before: Array, claimed: Array, *, interpret: bool) -> 
             launch.store(out, value, c, here)
 
     out = jax.ShapeDtypeStruct(local.shape, np.uint32)
-    (last,) = yield Kernel(body, (out,), (rows // LANES,), (), (local, before, claimed))
+    grid = (local.shape[1] // LANES,)
+    (last,) = yield Kernel(body, (out,), grid, (), (local, before, claimed))
     return last

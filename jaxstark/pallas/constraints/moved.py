@@ -17,6 +17,7 @@ from jaxstark.air.definition import Air
 from jaxstark.fields import qm31
 from jaxstark.pallas.constraints.config import QuotientConfig
 from jaxstark.pallas.constraints.reads import reads
+from jaxstark.pallas.launch import LANES
 from jaxstark.shape import INTERACTION, TRACE
 
 Array = Any
@@ -62,8 +63,8 @@ def one_row_back(
     """What ``api.component_quotient`` takes as ``moved`` and ``places``, by index of a component.
 
     Components that read nothing one row back are left out. An array is uint32 ``[rows, 2 lanes]``:
-    the first and the last ``config.lanes`` slots; with ``config.gather`` it has all slots of the
-    domain. It is shared by all components for which it has the same width.
+    the first and the last ``config.lanes`` slots; with ``config.gather`` all slots of the domain,
+    and of a small one those of ``spread``. Components for which it has the same width share it.
     """
     # By size and tree, whose arrays and order they share.
     rows: dict[tuple[int, int], set[int]] = {}
@@ -98,9 +99,31 @@ def one_row_back(
     return out
 
 
+def spread(words: Array) -> Array:
+    """Each half of a domain, on the last axis, repeated until it fills the lanes of a block.
+
+    What is one row back of a slot lies in the other half, at the same place in it, or is moved: so
+    the order of the slots in their half may be repeated.
+    """
+    *shape, size = words.shape
+    repeat = 2 * LANES // size
+    if repeat <= 1:
+        return words
+    halves = words.reshape(*shape, 2, 1, size // 2)
+    return jnp.tile(halves, (repeat, 1)).reshape(*shape, 2 * LANES)
+
+
+def gathered(words: Array, size: int) -> Array:
+    """The ``size`` words on the last axis that ``spread`` made these of."""
+    *shape, width = words.shape
+    if size == width:
+        return words
+    return words.reshape(*shape, 2, -1, size // 2)[..., 0, :].reshape(*shape, size)
+
+
 def _moved_slots(back: Array, config: QuotientConfig) -> Array:
     """Where the slots of the kernel's ``moved`` lie."""
-    if config.gather:
-        return back
+    if config.gather or back.shape[0] < 2 * LANES:
+        return spread(back)
     lanes = config.lanes(back.shape[0])
     return jnp.concatenate([back[:lanes], back[-lanes:]])

@@ -1,8 +1,7 @@
 """Values out of domain on the GPU, bit for bit those of ``jaxstark.oods``.
 
 Points are device arrays, so that a point drawn on the device never visits the host. The functions
-run the kernels or raise; ``fits`` tells which columns the kernels take, and a caller with smaller
-ones uses ``jaxstark.oods``. ``interpret=True`` runs on a CPU, slowly, for tests.
+run the kernels or raise. ``interpret=True`` runs on a CPU, slowly, for tests.
 Source: protocol sections 2 and 10.
 """
 
@@ -29,11 +28,6 @@ from jaxstark.pallas.together import Steps, alone
 Array = Any
 # Columns of one size: 0 at the drawn point or 1 at that of the row before, and log2 of the size.
 Seen = tuple[int, int]
-
-
-def fits(log_size: int) -> bool:
-    """Whether columns of ``2^log_size`` fill the 128 lanes of a block."""
-    return log_size >= LOG_LANES
 
 
 @jax.tree_util.register_dataclass
@@ -74,7 +68,7 @@ def drawn_bases(
     Args:
       felt: uint32 ``[4]``, as drawn.
       log_size: L, log2 of the rows of the largest component, from 1.
-      columns: which bases; sizes ``2^k``, k from 7 to L, are seen through their lift.
+      columns: which bases; sizes ``2^k``, k from 1 to L, are seen through their lift.
       config: that of the evaluation.
       interpret: run on a CPU.
 
@@ -87,8 +81,8 @@ def drawn_bases(
         raise ValueError(f"log size: expected 1 to {circle.MAX_LOG_SIZE}, got {log_size}")
     products = []
     for which, k in columns:
-        if which not in (0, 1) or not LOG_LANES <= k <= log_size:
-            expected = f"0 or 1, and {LOG_LANES} to {log_size}"
+        if which not in (0, 1) or not 1 <= k <= log_size:
+            expected = f"0 or 1, and 1 to {log_size}"
             raise ValueError(f"columns: expected {expected}, got {which}, {k}")
         parts = zip((0, config.low_log(k)), config.products(k), strict=True)
         products += [
@@ -100,24 +94,6 @@ def drawn_bases(
     made = mosaic_gpu.drawn_bases(felt, log_size, back, products, interpret=interpret)
     table = made[1] if products else jnp.zeros((DEGREE, 0), np.uint32)
     return made[0], Bases(table, columns, config)
-
-
-def column_factors(multiples: Array, log_column: int) -> Array:
-    """Basis factors of columns of ``2^log_column`` rows, seen through their lift.
-
-    Args:
-      multiples: of the points at the largest size ``2^L``, uint32 ``[n_points, L, 2, 4]``.
-      log_column: k, 1 to L.
-
-    Returns uint32 ``[n_points, k, 4]``, as ``jaxstark.oods.lifted_factors``: y of the point
-    doubled ``L - k`` times, then x of it and of its multiples. Raises ``ValueError`` for another k.
-    """
-    log_size = multiples.shape[1]
-    if not 1 <= log_column <= log_size:
-        raise ValueError(f"log size of columns: expected 1 to {log_size}, got {log_column}")
-    first = log_size - log_column
-    y, x = multiples[:, first : first + 1, 1], multiples[:, first : log_size - 1, 0]
-    return jnp.concatenate([y, x], axis=1)
 
 
 def column_values(
@@ -133,8 +109,8 @@ def column_values(
     A computation of kernels, which may share their launches; ``evaluate_columns`` is that alone.
 
     Args:
-      groups: coefficients of the columns, uint32 ``[c_i, 2^k]`` each, in index order, k >= 7;
-        words at most p.
+      groups: coefficients of the columns, uint32 ``[c_i, 2^k]`` each, in index order; words
+        at most p.
       bases: of ``drawn_bases``, with theirs.
       seen: 0 for the drawn point or 1 for the one of the row before, and k.
       rows: which columns of each group, all if None.
@@ -166,6 +142,9 @@ evaluate_columns = jax.jit(alone(column_values), static_argnames=("seen", "rows"
 def _some(group: Array, rows: tuple[int, ...]) -> mosaic_gpu.Group:
     if not all(0 <= row < len(group) for row in rows):
         raise ValueError(f"rows: expected some of {len(group)}, got {list(rows)}")
+    missing = (1 << LOG_LANES) - group.shape[1]
+    if missing > 0:  # coefficients that are 0, for as many lanes as a block has
+        group = jnp.pad(group, ((0, 0), (0, missing)))
     return mosaic_gpu.Group(group, rows)
 
 

@@ -60,19 +60,20 @@ class EvaluateConfig(NamedTuple):
         There is no use for those beyond ``2^(log_size - low_log)`` high ones.
         """
         low_log = self.low_log(log_size)
-        return 1 << low_log, max(1 << (log_size - low_log), LANES)
+        return 1 << low_log, max(1 << max(log_size - low_log, 0), LANES)
 
     def tile(self, n_columns: int, log_size: int, arrays: int = 1) -> Tile:
         """The cut for ``n_columns`` columns of ``2^log_size``, in so many arrays.
 
-        With several, vectors become words of a thread as far as possible; ``low`` stays the same.
+        Columns have at least 128 words. With several arrays, vectors become words of a thread as
+        far as possible; ``low`` stays the same.
         """
         words_log, vectors_log = self._logs(log_size)
         if arrays > 1:
             both = words_log + vectors_log
             words_log = min(both, _MAX_WORDS_LOG)
             vectors_log = both - words_log
-        weights_log = log_size - LOG_LANES - words_log - vectors_log
+        weights_log = max(log_size - LOG_LANES - words_log - vectors_log, 0)
         chunk_log = min(weights_log, self.max_chunk_log)
         unroll_log = min(weights_log, 2)
         while chunk_log > unroll_log and n_columns << (weights_log - chunk_log) < self.min_blocks:
@@ -86,6 +87,6 @@ class EvaluateConfig(NamedTuple):
         )
 
     def _logs(self, log_size: int) -> tuple[int, int]:
-        room = log_size - LOG_LANES
+        room = max(log_size - LOG_LANES, 0)
         words_log = min(self.words_log, room)
         return words_log, min(self.vectors_log, room - words_log)

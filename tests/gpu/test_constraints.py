@@ -30,6 +30,8 @@ COMPONENTS = [
     pytest.param(range_sum(7), 0, (9, 7), id="range_sum"),
     pytest.param(cases.corner(), 1, (7, 8), id="corner"),
     pytest.param(state_machine(), 1, (12, 11), id="state_machine"),
+    pytest.param(cases.corner(), 1, (4, 4), id="corner 2^4"),
+    pytest.param(range_sum(4), 0, (6, 4), id="range_sum 2^6"),
     pytest.param(wide_fibonacci(26), 0, (10,), id="wide_fibonacci", marks=SLOW),
     *(
         pytest.param(cases.VM, i, VM_SIZES, id=f"obelysk {name}", marks=SLOW if i else ())

@@ -23,7 +23,7 @@ Array = Any
 Ref = Any
 # Most code of a launch of several kernels, whose times to compile add up: some 4 s then, tracing
 # included. A test allows 5.
-MAX_CODE = 275
+MAX_CODE = 225
 # A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
 # returns its result.
 type Steps[T] = Generator[Kernel, list[Array], T]

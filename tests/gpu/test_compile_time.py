@@ -113,25 +113,25 @@ def lookups(air, sizes, *which):
 SIZES = (8, 12, 16, L)
 
 
-def interpolations(number, sizes):
-    """Of several sizes."""
+def interpolations(sizes, *which):
+    """Of several sizes; one of the launches."""
 
     def run(columns, tables):
         each = [
             fft.interpolation_of_rows(x, t) if k > 10 else fft.interpolation(x, t)
             for x, t, k in zip(columns, tables, sizes, strict=True)
         ]
-        return launch_of(each, number)
+        return launch_of(each, *which)
 
     return run, ([shape(C, 1 << k) for k in sizes], [shape(1 << k) for k in sizes])
 
 
-def evaluations(number, sizes):
-    """Of several sizes."""
+def evaluations(sizes, *which):
+    """Of several sizes; one of the launches."""
 
     def run(columns, tables):
         each = [fft.evaluation(x, k + 1, t) for x, k, t in zip(columns, sizes, tables, strict=True)]
-        return launch_of(each, number)
+        return launch_of(each, *which)
 
     return run, ([shape(C, 1 << k) for k in sizes], [shape(2 << k) for k in sizes])
 
@@ -159,7 +159,7 @@ def evaluation():
 
 
 # Launches of the machine's constraints, and of its lookups.
-QUOTIENTS, LOOKUPS = 3, 4
+QUOTIENTS, LOOKUPS = 4, 5
 SEEN = tuple((which, k) for k in (8, 12, 16, L) for which in (0, 1))
 WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
 KERNELS = {
@@ -208,12 +208,17 @@ KERNELS = {
         f"lookups, launch {i + 1} of {LOOKUPS}": lookups(VM, VM_SIZES, 0, i, LOOKUPS)
         for i in range(LOOKUPS)
     },
-    "lookups, second launch": lookups(VM, VM_SIZES, 1),
-    "lookups, third launch": lookups(VM, VM_SIZES, 2),
-    "interpolations, first launch": interpolations(0, SIZES),
-    "interpolations, second launch": interpolations(1, SIZES[1:]),
-    "evaluations, first launch": evaluations(0, SIZES),
-    "evaluations, second launch": evaluations(1, SIZES[2:]),
+    "lookups, sums over blocks": lookups(VM, VM_SIZES, 1),
+    "lookups, last column": lookups(VM, VM_SIZES, 2),
+    **{
+        f"interpolations, pass {after + 1}, launch {i + 1}": interpolations(sizes, after, i, count)
+        for after, sizes, count in ((0, SIZES, 2), (1, SIZES[1:], 2))
+        for i in range(count)
+    },
+    **{
+        f"evaluations, pass {after + 1}": evaluations(sizes, after)
+        for after, sizes in ((0, SIZES), (1, SIZES[2:]))
+    },
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
     "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),

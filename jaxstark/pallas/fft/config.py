@@ -11,8 +11,9 @@ TILE_LOG = 12
 # Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
 MIN_LOG = LANES.bit_length() - 1
 MAX_LOG = 29
-# Of every pass; see ``together.Kernel``.
-CODE = 60
+# ``together.Kernel.code`` of the passes, from times to compile: of one that reads rows in row order
+# and of an exchange upwards; of the others.
+LONG_CODE, CODE = 90, 50
 
 
 class FftConfig(NamedTuple):

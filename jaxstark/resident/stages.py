@@ -194,10 +194,7 @@ def sample(p: Program, t: Tables, trees: Sequence[Committed], drawn: Array) -> t
                     together.setdefault((which, k), []).append((polys, rows))
                     columns.setdefault((which, k), []).extend((index, members[r]) for r in rows)
     multiples, bases = oods_kernels.drawn_bases(
-        drawn,
-        p.log_size,
-        tuple(together),
-        interpret=p.interpret,
+        drawn, p.log_size, tuple(together), interpret=p.interpret
     )
 
     def values_of(seen: tuple[int, int]) -> Steps[Array]:

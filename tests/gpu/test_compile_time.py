@@ -15,6 +15,7 @@ from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 from jaxstark import composition, deep  # noqa: E402
 from jaxstark.air.legacy26 import legacy26  # noqa: E402
 from jaxstark.logup import elements_shape  # noqa: E402
+from jaxstark.pallas import together  # noqa: E402
 from jaxstark.pallas.blake2s import api as blake2s  # noqa: E402
 from jaxstark.pallas.channel import api as channel  # noqa: E402
 from jaxstark.pallas.constraints import api as constraints  # noqa: E402
@@ -24,7 +25,7 @@ from jaxstark.pallas.fft import api as fft  # noqa: E402
 from jaxstark.pallas.fri import api as fri  # noqa: E402
 from jaxstark.pallas.grind import api as grind  # noqa: E402
 from jaxstark.pallas.oods import api as oods  # noqa: E402
-from jaxstark.pallas.together import launches, run_together  # noqa: E402
+from jaxstark.pallas.together import side_by_side  # noqa: E402
 from tests.resident.test_program import VM, VM_SIZES  # noqa: E402
 
 pytestmark = pytest.mark.gpu
@@ -56,17 +57,22 @@ def quotient(air, index, sizes):
     return partial(constraints.component_quotient, air, index, where), rest
 
 
-def launch_of(computations, after=0, number=0, count=1):
-    """One of the launches of computations side by side, with so many before it in each."""
-    kernels = []
-    for steps in computations:
-        kernel = next(steps)
-        for _ in range(after):
-            kernel = steps.send([jnp.zeros(out.shape, out.dtype) for out in kernel.out])
-        kernels.append(kernel)
-    groups = launches(kernels)
-    assert len(groups) == count
-    return run_together([kernels[i] for i in groups[number]], interpret=False)
+def launch_of(make, number, count):
+    """One of the launches of a computation, which has so many."""
+    seen = []
+
+    def record(kernels, *, interpret):
+        del interpret
+        seen.append(kernels)
+        return [[jnp.zeros(out.shape, out.dtype) for out in kernel.out] for kernel in kernels]
+
+    original, together.run_together = together.run_together, record
+    try:
+        make()
+    finally:
+        together.run_together = original
+    assert len(seen) == count
+    return original(seen[number], interpret=False)
 
 
 def quotients(air, sizes, *which):
@@ -83,8 +89,8 @@ def quotients(air, sizes, *which):
             constraints.Part(Component(index, where[index], *own), first[index])
             for index, own in enumerate(arrays)
         ]
-        steps = constraints.quotient_steps(air, each, powers, shares, public, elements)
-        return launch_of([own for _, own in steps], *which)
+        rest = powers, shares, public, elements
+        return launch_of(lambda: constraints.quotients(air, each, *rest), *which)
 
     return run, (arrays, shape(first[-1], 4), shape(1, 4), *scalars(air))
 
@@ -105,7 +111,7 @@ def lookups(air, sizes, *which):
             constraints.lookups(air, index, columns, list(fixed), public, elements)
             for index, (columns, fixed) in zip(members, arrays, strict=True)
         ]
-        return launch_of(steps, *which)
+        return launch_of(lambda: side_by_side(steps, interpret=False), *which)
 
     return run, (each, *scalars(air))
 
@@ -121,7 +127,7 @@ def interpolations(sizes, *which):
             fft.interpolation_of_rows(x, t) if k > 10 else fft.interpolation(x, t)
             for x, t, k in zip(columns, tables, sizes, strict=True)
         ]
-        return launch_of(each, *which)
+        return launch_of(lambda: side_by_side(each, interpret=False), *which)
 
     return run, ([shape(C, 1 << k) for k in sizes], [shape(1 << k) for k in sizes])
 
@@ -131,7 +137,7 @@ def evaluations(sizes, *which):
 
     def run(columns, tables):
         each = [fft.evaluation(x, k + 1, t) for x, k, t in zip(columns, sizes, tables, strict=True)]
-        return launch_of(each, *which)
+        return launch_of(lambda: side_by_side(each, interpret=False), *which)
 
     return run, ([shape(C, 1 << k) for k in sizes], [shape(2 << k) for k in sizes])
 
@@ -158,8 +164,6 @@ def evaluation():
     return lambda x, y, b: oods.evaluate_columns([x, y], b, (0, L)), (WIDE, shape(8, 1 << L), bases)
 
 
-# Launches of the machine's constraints, and of its lookups.
-QUOTIENTS, LOOKUPS = 4, 5
 SEEN = tuple((which, k) for k in (8, 12, 16, L) for which in (0, 1))
 WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
 KERNELS = {
@@ -200,25 +204,10 @@ KERNELS = {
         for i, n in enumerate(NAMES)
         if VM.info.components[i].n_entries
     },
-    **{
-        f"quotients, launch {i + 1} of {QUOTIENTS}": quotients(VM, VM_SIZES, 0, i, QUOTIENTS)
-        for i in range(QUOTIENTS)
-    },
-    **{
-        f"lookups, launch {i + 1} of {LOOKUPS}": lookups(VM, VM_SIZES, 0, i, LOOKUPS)
-        for i in range(LOOKUPS)
-    },
-    "lookups, sums over blocks": lookups(VM, VM_SIZES, 1),
-    "lookups, last column": lookups(VM, VM_SIZES, 2),
-    **{
-        f"interpolations, pass {after + 1}, launch {i + 1}": interpolations(sizes, after, i, count)
-        for after, sizes, count in ((0, SIZES, 2), (1, SIZES[1:], 2))
-        for i in range(count)
-    },
-    **{
-        f"evaluations, pass {after + 1}": evaluations(sizes, after)
-        for after, sizes in ((0, SIZES), (1, SIZES[2:]))
-    },
+    **{f"quotients, launch {i + 1} of 4": quotients(VM, VM_SIZES, i, 4) for i in range(4)},
+    **{f"lookups, launch {i + 1} of 7": lookups(VM, VM_SIZES, i, 7) for i in range(7)},
+    **{f"interpolations, launch {i + 1} of 4": interpolations(SIZES, i, 4) for i in range(4)},
+    **{f"evaluations, launch {i + 1} of 2": evaluations(SIZES, i, 2) for i in range(2)},
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
     "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),

@@ -70,8 +70,6 @@ def quotients(
 ) -> dict[int, Array]:
     """The quotients of components on their domains, added up for each size; in few launches.
 
-    ``quotient_steps`` takes the same arguments.
-
     Args:
       air: the AIR.
       parts: components, of ``2^k`` rows each, k at least 1. Of their ``groups``, evaluations of
@@ -86,36 +84,6 @@ def quotients(
       interpret: run on a CPU.
 
     Returns uint32 ``[4, 2^(k+1)]`` by k. Raises ``ValueError`` for other shapes and types.
-    """
-    steps = quotient_steps(
-        air, parts, powers, shares, public, elements, config=config, interpret=interpret
-    )
-    sizes = [size for size, _ in steps]
-    made = side_by_side([own for _, own in steps], interpret=interpret)
-    out: dict[int, Array] = {}
-    for size, own in zip(sizes, made, strict=True):
-        k, own = size.bit_length() - 2, gathered(own, size)
-        out[k] = m31.add(out[k], own) if k in out else own
-    for part in parts:
-        size = part.component.groups[1][0].shape[1]  # without constraints, there may be none yet
-        out.setdefault(size.bit_length() - 2, jnp.zeros((qm31.DEGREE, size), np.uint32))
-    return out
-
-
-def quotient_steps(
-    air: Air,
-    parts: Sequence[Part],
-    powers: Array,
-    shares: Array,
-    public: Mapping[str, Array],
-    elements: Array,
-    *,
-    config: QuotientConfig = QuotientConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> list[tuple[int, Steps[Array]]]:
-    """Computations whose results ``quotients`` adds up for each size, and the size.
-
-    Components of one size share a kernel, as far as ``together.bundles`` allows.
     """
     by_size: dict[int, list[quotient.Part]] = {}
     checked = {p.component.index: _checked(air, p, powers, shares) for p in parts}
@@ -133,11 +101,22 @@ def quotient_steps(
         arrays |= _scalars(air, info, read, public, elements)
         some.append(quotient.Part(index, read, where, arrays, places, part.first, part.claim))
     make = partial(quotient.quotient, air, config=config, interpret=interpret)
-    return [
-        (size, make([some[i] for i in bundle], max(size, 2 * LANES)))
+    kernels = [
+        (size, [some[i] for i in bundle])
         for size, some in by_size.items()
         for bundle in bundles([quotient.code(air, part) for part in some])
     ]
+    made = side_by_side(
+        [make(some, max(size, 2 * LANES)) for size, some in kernels], interpret=interpret
+    )
+    out: dict[int, Array] = {}
+    for (size, _), own in zip(kernels, made, strict=True):
+        k, own = size.bit_length() - 2, gathered(own, size)
+        out[k] = m31.add(out[k], own) if k in out else own
+    for size, some in by_size.items():
+        if not some:  # no constraints
+            out[size.bit_length() - 2] = jnp.zeros((qm31.DEGREE, size), np.uint32)
+    return out
 
 
 def _checked(air: Air, part: Part, powers: Array, shares: Array) -> tuple[int, dict[Any, Any]]:
@@ -260,13 +239,12 @@ def lookups(
     if back:
         arrays["back"] = jnp.stack([jnp.roll(columns[i], 1) for i in back])
     if rows < LANES:  # repeated: a block has no fewer lanes
-        repeat = LANES // rows
-        arrays = {name: jnp.tile(a, (*[1] * (a.ndim - 1), repeat)) for name, a in arrays.items()}
+        arrays = {name: jnp.tile(a, LANES // rows) for name, a in arrays.items()}
     arrays |= _scalars(air, info, read, public, elements)
     *before_last, local, totals = yield from logup.fractions(
         air, index, read, arrays, rows, config=config, interpret=interpret
     )
-    blocks = max(rows // LANES, 1)
+    blocks = local.shape[1] // LANES
     before, claimed = yield from logup.offsets(totals, blocks, interpret=interpret)
     last = yield from logup.settled(local, before, claimed, rows, interpret=interpret)
     return [piece[:, :rows] for piece in (*before_last, last)], claimed

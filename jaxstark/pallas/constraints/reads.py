@@ -27,6 +27,11 @@ class Reads(NamedTuple):
     public: frozenset[tuple[str, int]]
 
     @property
+    def n_columns(self) -> int:
+        """How many words of columns are read."""
+        return len(self.current) + len(self.previous)
+
+    @property
     def public_names(self) -> tuple[str, ...]:
         """Names of the public vectors, sorted."""
         return tuple(sorted({name for name, _ in self.public}))

@@ -60,7 +60,7 @@ class EvaluateConfig(NamedTuple):
         There is no use for those beyond ``2^(log_size - low_log)`` high ones.
         """
         low_log = self.low_log(log_size)
-        return 1 << low_log, max(1 << max(log_size - low_log, 0), LANES)
+        return 1 << low_log, 1 << max(log_size - low_log, LOG_LANES)
 
     def tile(self, n_columns: int, log_size: int, arrays: int = 1) -> Tile:
         """The cut for ``n_columns`` columns of ``2^log_size``, in so many arrays.

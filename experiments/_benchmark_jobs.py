@@ -28,7 +28,7 @@ from jaxstark.vm.legacy_trace import legacy26_trace
 from jaxstark.vm.program import MAX_INSTRUCTIONS
 from jaxstark.vm.workloads import GOLDEN, synthetic
 
-SOURCES = ("device", "numpy")
+SOURCES = ("device", "numpy", "pinned")
 # Of legacy26, read by none of its constraints: another word there is another statement.
 FREE_COLUMN = COLUMNS.index("reg1_next")
 # The Iris flower and the held-out digits of docs/obelysk.md.
@@ -57,7 +57,7 @@ class Case:
     statement: Callable[[int], Trace]
 
     def trace(self, number: int, source: str) -> Trace:
-        """Trace of statement ``number``, resident on the device or in NumPy arrays."""
+        """Trace of statement ``number``, resident on the device or in memory of the host."""
         made = self.statement(number)
         return Trace(
             made.air,
@@ -268,14 +268,18 @@ def _stacked(columns: dict[str, dict[str, np.ndarray]]) -> np.ndarray:
 
 
 def _moved(table: Any, source: str) -> Any:
-    """A component's columns as one array, on the device or in NumPy."""
+    """A component's columns as one array: on the device, in NumPy or in page-locked memory."""
     import jax
     import jax.numpy as jnp
+
+    from jaxstark import transfer
 
     if not isinstance(table, ColumnTable):
         table = ColumnTable(tuple(table), jnp.stack(list(table.values())))
     if source == "numpy":
         return np.asarray(table.array)
+    if source == "pinned":
+        return jax.block_until_ready(transfer.lock(np.asarray(table.array)))
     return jax.block_until_ready(jnp.asarray(table.array))
 
 

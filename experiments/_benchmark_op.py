@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
       reference: the XLA form, with results equal to those of ``run``.
       moved: bytes that must be read or written, in all launches.
       hashes: Blake2s compressions, or what counts them from the result.
-      passes: over memory, for operations that need several.
+      passes: bytes of each pass over memory, for operations that may need several: a launch each.
     """
 
     run: Callable[..., Any]
@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
     reference: Callable[..., Any]
     moved: int
     hashes: int | Callable[[Any], int] = 0
-    passes: int = 1
+    passes: tuple[int, ...] = ()
 
 
 def words(*shape: int, seed: int = 0) -> np.ndarray:

@@ -55,10 +55,16 @@ def stages(run: Callable[[], Any]) -> dict[str, float] | None:
     return {stage: statistics.median(seconds) for stage, seconds in found.items()}
 
 
-def busy(run: Callable[[], Any]) -> float | None:
-    """Median seconds that the device is busy with ``run``; None where the profiler shows none."""
-    found = [sum(event.duration for event in profiled(run)) / 1e6 for _ in range(RUNS)]
-    return statistics.median(found) or None
+def operations(run: Callable[[], Any]) -> list[tuple[str, float]]:
+    """The device's operations during ``run`` with their median seconds, in order.
+
+    Empty where the profiler shows no device. ``run`` must do the same each time.
+    """
+    runs = [profiled(run) for _ in range(RUNS)]
+    return [
+        (same[0].name, statistics.median(event.duration for event in same) / 1e6)
+        for same in zip(*runs, strict=True)
+    ]
 
 
 def profiled(run: Callable[[], Any]) -> list[Event]:

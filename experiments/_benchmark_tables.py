@@ -142,6 +142,17 @@ def stage_lines(row: Row) -> list[str]:
     return [f"  {line}" for line in aligned(lines).splitlines()]
 
 
+def details(rows: Sequence[Row]) -> str:
+    """Of every measured proof what its line has no room for: facts, bytes and stages."""
+    out = []
+    for row in rows:
+        if row["status"] == MEASURED and row["section"] == "proof":
+            size = f"{row['bytes']} bytes, {row['felts']} felts, SHA-256 {row['sha256']}"
+            out += [f"\n{title(row)}; {backend(row)}", fact_line(row), f"  {size}"]
+            out += stage_lines(row) if row["seconds"]["stages"] else []
+    return "\n".join(out)
+
+
 COLD_HEADS = (
     *("workload", "rows", "params", "transcript", "cache", "to proof", "start", "device", "trace"),
     *("proof", "second", "target", "bits"),

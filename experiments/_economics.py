@@ -20,7 +20,7 @@ HOUR = 3600.0
 SECTIONS = ("proof", "throughput")
 SCOPES = ("proof", "job")
 REGIMES = ("formula", "johnson", "unique")
-# Workloads whose traces are made in NumPy: only the source "numpy" has their upload in its time.
+# Workloads whose traces are made in NumPy: sources of the host have their upload in the time.
 HOST_TRACES = ("legacy26",)
 # Members of a measured row that every table reads.
 NEEDED = {
@@ -159,7 +159,7 @@ def timing(row: Row, where: str = "") -> Timing:
         tried = row.get("mean_nonces")
     else:
         proof, job = found("seconds", "with_proof_of_work", "mean"), None
-        uploaded = row.get("source") == "numpy" or row["workload"] not in HOST_TRACES
+        uploaded = row.get("source") in ("numpy", "pinned") or row["workload"] not in HOST_TRACES
         if "execute" in row["seconds"] and uploaded:
             parts = ("execute", "trace", "verify")
             job = proof + sum(found("seconds", name, "median") for name in parts)

@@ -13,29 +13,40 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jaxstark
+
 REPO = Path(__file__).resolve().parent.parent
-PACKAGES = ("jaxstark", "jax", "jaxlib", "numpy")
+PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "numpy")
 
 
-def _git(*args: str) -> str | None:
+def _said(command: Sequence[str]) -> str | None:
+    """What a command prints; None if it does not run."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(REPO), *args], capture_output=True, text=True, timeout=20, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _git(*args: str) -> str | None:
+    return _said(["git", "-C", str(REPO), *args])
+
+
+def _versions() -> dict[str, str | None]:
+    """Of the packages that figures depend on; of a plug-in only if it is installed."""
+    found: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            if "plugin" not in package:
+                found[package] = None
+    return found
 
 
 def _device() -> dict[str, Any]:
@@ -45,12 +56,26 @@ def _device() -> dict[str, Any]:
 
         devices = jax.devices()
     except Exception:  # a figure without a device beats no figure
-        return {"platform": None, "device_kind": None, "device_count": 0}
+        return {
+            "platform": None,
+            "device_kind": None,
+            "device_count": 0,
+            "platform_version": None,
+            "driver": None,
+        }
     return {
         "platform": devices[0].platform,
         "device_kind": devices[0].device_kind,
         "device_count": len(devices),
+        "platform_version": devices[0].client.platform_version,
+        "driver": _driver() if devices[0].platform == "gpu" else None,
     }
+
+
+def _driver() -> str | None:
+    """Version of NVIDIA's driver."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return next(iter((_said(command) or "").splitlines()), None)
 
 
 def _cpu_model() -> str | None:
@@ -67,8 +92,9 @@ def environment() -> dict[str, Any]:
     """Everything about the machine and the code that a figure depends on.
 
     Keys: ``git_sha`` (None outside a clone), ``git_dirty``, ``python``, ``versions`` by package,
-    ``platform`` and ``device_kind`` of the default JAX device, ``device_count``, ``cpu_count``
-    (usable cores), ``cpu_model``, ``time_utc``.
+    ``platform``, ``device_kind`` and ``platform_version`` (of CUDA) of the default JAX device,
+    ``device_count``, ``driver`` (None without a GPU), ``cpu_count`` (usable cores), ``cpu_model``,
+    ``time_utc``.
     """
     sha = _git("rev-parse", "HEAD")
     status = _git("status", "--porcelain")
@@ -80,7 +106,7 @@ def environment() -> dict[str, Any]:
         "git_sha": sha,
         "git_dirty": None if status is None else bool(status),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {"jaxstark": jaxstark.__version__, **_versions()},
         **_device(),
         "cpu_count": cores,
         "cpu_model": _cpu_model(),

@@ -14,7 +14,7 @@ it. The last line is one JSON object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -48,7 +48,7 @@ flags.DEFINE_list("params", ["published", "stwo-96"], f"Parameters: {', '.join(P
 flags.DEFINE_list(
     "transcripts", None, "Who runs the channel: host, device; by default all that the device runs."
 )
-flags.DEFINE_list("sources", list(_benchmark_jobs.SOURCES), "Where traces are: device, numpy.")
+flags.DEFINE_list("sources", ["device", "numpy"], "Where traces are: device, numpy, pinned.")
 flags.DEFINE_enum(
     "implementation", None, ["mosaic_gpu", "xla"], "What proves; by default the device decides."
 )
@@ -82,6 +82,9 @@ flags.DEFINE_string("out", "out/benchmark_results.json", "JSON file; the picture
 flags.DEFINE_bool("append", False, "Merge the rows into the file of --out.")
 flags.DEFINE_bool("plot", True, "Draw the picture at the end.")
 flags.DEFINE_string("plot_only", None, "Only print and draw this results file.")
+flags.DEFINE_list(
+    "merge", None, "Only put the rows of these results files into that of --out, in place of its."
+)
 flags.DEFINE_string("cold_child", None, "Set by the script for its child processes.")
 flags.DEFINE_float("cold_started", None, "Set by the script for its child processes.")
 _record.define_flags()
@@ -232,6 +235,27 @@ def plot(path: Path) -> None:
     print(f"picture: {out}" if drawn else "no picture: no row with stages of legacy26", flush=True)
 
 
+def merge(files: Sequence[Path], out: Path) -> int:
+    """Put rows that were measured elsewhere into a results file, runs and all."""
+    documents = [_benchmark.load(path) for path in files]
+    for document in documents:
+        for index, run in enumerate(document["runs"]):
+            results = _benchmark.Results(out, append=True)
+            results.begin(run)
+            for row in document["rows"]:
+                if row["run"] == index:
+                    results.add({name: value for name, value in row.items() if name != "run"})
+    _record.last_line(
+        {
+            "experiment": "benchmark_pipeline",
+            "out": str(out),
+            "rows": len(_benchmark.load(out)["rows"]),
+            "merged": sum(len(document["rows"]) for document in documents),
+        }
+    )
+    return _script.OK
+
+
 def child() -> int:
     """A first proof, in a process of its own."""
     log_size, name, transcript = FLAGS.cold_child.split(",")
@@ -246,9 +270,13 @@ def child() -> int:
 
 def main() -> int:
     if FLAGS.plot_only is not None:
-        print(_benchmark_tables.tables(_benchmark.load(Path(FLAGS.plot_only))["rows"]))
+        rows = _benchmark.load(Path(FLAGS.plot_only))["rows"]
+        print(_benchmark_tables.tables(rows))
+        print(_benchmark_tables.details(rows))
         plot(Path(FLAGS.plot_only))
         return _script.OK
+    if FLAGS.merge is not None:
+        return merge([Path(name) for name in FLAGS.merge], Path(FLAGS.out))
     if FLAGS.write_samples is not None:
         for path in _benchmark_jobs.write_samples(Path(FLAGS.write_samples)):
             print(path)

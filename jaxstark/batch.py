@@ -16,6 +16,8 @@ from jaxstark.shape import ProofShape
 from jaxstark.trace import Trace
 
 DEFAULT_BATCH = 8
+# A batch is axis y of the grid of every kernel, whose limit this is.
+MAX_BATCH = 65535
 # Traces that fit each other, their shape and their verifying key.
 Group = tuple[list[Trace], ProofShape, VerifyingKey]
 
@@ -34,8 +36,8 @@ def prove_batch(
 
     With kernels, ``batch`` traces are one program with its transcripts on the device. The next
     traces are taken from ``traces``, which may be a generator that executes them, and sent to the
-    device while it proves. Under XLA traces are proved one after the other. The proofs are those of
-    ``prove``, in order.
+    device, both while it proves. Under XLA traces are proved one after the other. The proofs are
+    those of ``prove``, in order.
 
     Args:
       traces: the traces.
@@ -44,14 +46,14 @@ def prove_batch(
       profile: protocol profile.
       insecure: allow parameters below the security floor.
       implementation: as for ``prove``.
-      batch: traces in one program, at least 1. More of them need more memory; the last program is
-        filled up with repetitions.
+      batch: traces in one program, 1 to 65,535. More of them need more memory; the last program
+        is filled up with repetitions.
 
     Raises ``ValueError`` for misuse, also of too large a batch for the memory, and ``ProvingError``
     for the first trace that breaks a constraint; no proof is returned then.
     """
-    if type(batch) is not int or batch < 1:
-        raise ValueError(f"batch: expected an int of at least 1, got {batch!r}")
+    if type(batch) is not int or not 1 <= batch <= MAX_BATCH:
+        raise ValueError(f"batch: expected an int of 1 to {MAX_BATCH}, got {batch!r}")
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     require_secure(params, None, None, insecure)
     chosen = choose(implementation, "host")
@@ -81,17 +83,24 @@ def _together(groups: Iterator[Group], batch: int) -> list[Proof]:
 
     device = jax.config.jax_default_device
 
-    def start(group: list[Trace], shape: ProofShape, expected: VerifyingKey) -> resident.Started:
+    def send(group: list[Trace], shape: ProofShape, expected: VerifyingKey) -> resident.Sent:
         with jax.default_device(device):
-            return resident.start(group, shape, expected, batch)
+            return resident.send(group, shape, expected, batch)
+
+    def start(sent: Future[resident.Sent]) -> resident.Started:
+        with jax.default_device(device):
+            return resident.start(sent.result())
 
     proofs: list[Proof] = []
     pending: Future[resident.Started] | None = None
     # Grinding is a loop that the runtime steps: starting a batch holds its thread until the search
-    # ends. Another thread meanwhile takes the next traces and finishes the batch before.
-    with ThreadPoolExecutor(1, "prove_batch") as worker:
+    # ends. Other threads meanwhile take the next traces, send them, and finish the batch before.
+    with (
+        ThreadPoolExecutor(1, "prove_batch") as worker,
+        ThreadPoolExecutor(1, "prove_batch_send") as sender,
+    ):
         for group in groups:
-            started = worker.submit(start, *group)
+            started = worker.submit(start, sender.submit(send, *group))
             if pending is not None:
                 proofs += resident.finish(pending.result())
             pending = started

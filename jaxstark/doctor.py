@@ -23,6 +23,8 @@ PACKAGES = ("jaxstark", "numpy", "jax", "jaxlib")
 CPU_EXTRA, GPU_EXTRA, CUDA13_EXTRA = (
     f"pip install 'jaxstark[{extra}]'" for extra in ("cpu", "cuda12", "cuda13")
 )
+# GPUs on which the kernels were run; no other one is refused, see ``jaxstark.pallas.probe``.
+TESTED = ("H100", "H200")
 CUDA13_DRIVER = 580  # oldest driver branch that runs CUDA 13
 CUDA12_DRIVER = 525
 NVIDIA_VERSION = Path("/proc/driver/nvidia/version")
@@ -62,6 +64,7 @@ class Report:
       gpus: GPUs that the driver reports.
       jax_error: why JAX has no devices, or None.
       devices: JAX devices of the default platform.
+      kernels: whether JAX's GPU runs the kernels, a sentence; None without one.
       cpu_count: usable CPU cores.
       ram_total, ram_free: host memory in bytes, or None.
       stages: stage to where it would run, such as ``"xla on gpu"``, or ``"unavailable"``.
@@ -75,6 +78,7 @@ class Report:
     gpus: tuple[Gpu, ...]
     jax_error: str | None
     devices: tuple[Device, ...]
+    kernels: str | None
     cpu_count: int
     ram_total: int | None
     ram_free: int | None
@@ -99,20 +103,23 @@ class Report:
             lines.append(
                 _row(
                     "GPU",
-                    f"{gpu.name}{capability if gpu.compute_capability else ''}, "
+                    f"{_labelled(gpu.name)}{capability if gpu.compute_capability else ''}, "
                     f"{_free_of(gpu.memory_free, gpu.memory_total)}",
                 )
             )
         if self.jax_error:
             lines.append(_row("JAX devices", f"none: {self.jax_error}"))
         for device in self.devices:
+            kind = _labelled(device.kind) if device.platform == "gpu" else device.kind
             lines.append(
                 _row(
                     "JAX device",
-                    f"{device.platform}:{device.id} {device.kind}, "
+                    f"{device.platform}:{device.id} {kind}, "
                     f"{_free_of(device.memory_free, device.memory_limit)}",
                 )
             )
+        if self.kernels:
+            lines.append(_row("kernels", self.kernels))
         lines += ["", "Where each stage of a proof would run:"]
         lines += [_row(f"  {stage}", where) for stage, where in self.stages.items()]
         lines += ["", "Verifying runs on NumPy alone, on any machine."]
@@ -125,10 +132,14 @@ class Report:
 def diagnose() -> Report:
     """Look at this machine; absent or broken things are part of the report, never an error."""
     versions = {name: package_version(name) for name in PACKAGES}
-    driver, cuda, gpus = _nvidia()
+    driver, cuda, gpus = nvidia()
     devices, jax_error = _jax_devices()
     ram_total, ram_free = _host_memory()
-    where = f"xla on {devices[0].platform}" if devices else "unavailable"
+    where = xla = f"xla on {devices[0].platform}" if devices else "unavailable"
+    kernels = None
+    if devices and devices[0].platform == "gpu":
+        good, kernels = _kernels()
+        where = "mosaic_gpu on gpu" if good else xla
     return Report(
         python=platform.python_version(),
         versions=versions,
@@ -137,10 +148,11 @@ def diagnose() -> Report:
         gpus=gpus,
         jax_error=jax_error,
         devices=devices,
+        kernels=kernels,
         cpu_count=_cpu_count(),
         ram_total=ram_total,
         ram_free=ram_free,
-        stages=dict.fromkeys(STAGES, where),
+        stages={stage: xla if stage == "gather" else where for stage in STAGES},
         advice=_advice(driver, devices, jax_error),
     )
 
@@ -165,11 +177,8 @@ def _advice(
     major = _major(driver)
     if driver is None:
         command = CPU_EXTRA
-    elif major is not None and major < CUDA12_DRIVER:
-        return (
-            f"update the NVIDIA driver: expected version {CUDA12_DRIVER} or newer, got {driver}; "
-            f"then {GPU_EXTRA}",
-        )
+    elif (old := old_driver(driver)) is not None:
+        return (old,)
     else:
         command = GPU_EXTRA
         if major is not None and major >= CUDA13_DRIVER:
@@ -183,6 +192,32 @@ def _advice(
             return ("JAX_PLATFORMS=cpu keeps JAX off the GPU; unset it to use the GPU",)
         return (f"a GPU is present but JAX does not use it: {command}",)
     return ()
+
+
+def old_driver(driver: str) -> str | None:
+    """What to do about a driver that no supported CUDA runs on; None for others."""
+    major = _major(driver)
+    if major is None or major >= CUDA12_DRIVER:
+        return None
+    return (
+        f"update the NVIDIA driver: expected version {CUDA12_DRIVER} or newer, got {driver}; "
+        f"then {GPU_EXTRA}"
+    )
+
+
+def _kernels() -> tuple[bool, str]:
+    """Whether JAX's GPU runs the kernels, and a sentence about it."""
+    try:
+        from jaxstark.pallas.probe import supported
+
+        return supported()
+    except Exception as error:  # a JAX without Pallas, say
+        return False, _sentence(error)
+
+
+def _labelled(name: str) -> str:
+    """The name of a GPU, and whether it is one that nobody ran the kernels on."""
+    return name if set(TESTED) & set(re.findall(r"\w+", name)) else f"{name}, untested"
 
 
 def _jax_devices() -> tuple[tuple[Device, ...], str | None]:
@@ -213,7 +248,7 @@ def _jax_device(device: Any) -> Device:
     return Device(device.id, device.platform, device.device_kind, limit, free)
 
 
-def _nvidia() -> tuple[str | None, str | None, tuple[Gpu, ...]]:
+def nvidia() -> tuple[str | None, str | None, tuple[Gpu, ...]]:
     """Driver version, its CUDA version and its GPUs, from nvidia-smi and /proc."""
     query = "name,compute_cap,memory.total,memory.free,driver_version"
     rows = _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,8 +34,8 @@ OnStage = Callable[[str, float], None]
 def choose(implementation: str | None, transcript: str) -> str:
     """The implementation that will run, ``"mosaic_gpu"`` or ``"xla"``.
 
-    None takes the kernels if the default device runs them. Raises ``ValueError`` if the default
-    device does not run what is asked for.
+    None takes the kernels if the default device runs them; a GPU that does not is warned of once.
+    Raises ``ValueError`` if the default device does not run what is asked for.
     """
     if implementation not in (None, *IMPLEMENTATIONS):
         raise ValueError(
@@ -40,23 +43,57 @@ def choose(implementation: str | None, transcript: str) -> str:
         )
     if transcript not in TRANSCRIPTS:
         raise ValueError(f"transcript: expected 'host' or 'device', got {transcript!r}")
-    if implementation != "xla" and (implementation or jax.default_backend() == "gpu"):
-        from jaxstark.pallas.probe import supported  # kernels cost a second to import
-
-        good, reason = supported()
-        if good:
-            return "mosaic_gpu"
-        if implementation:
-            raise ValueError(
-                "implementation: expected one that the default device runs, got 'mosaic_gpu', "
-                f"but {reason} (choose 'xla')"
-            )
+    backend = _default_backend()
+    good, reason = False, ""
+    if implementation == "mosaic_gpu" or (implementation is None and backend == "gpu"):
+        good, reason = _supported()
+    if good:
+        return "mosaic_gpu"
+    if implementation == "mosaic_gpu":
+        raise ValueError(
+            "implementation: expected one that the default device runs, got 'mosaic_gpu', "
+            f"but {reason} (or choose 'xla')"
+        )
     if transcript == "device":
+        if implementation is None and not reason:
+            good, reason = _supported()
+            reason = f"JAX's default platform is {backend!r}" if good else reason
+        why = f", but {reason}" if reason else ""
         raise ValueError(
             "transcript: expected 'host' with implementation 'xla', got 'device', which needs "
-            "the kernels of 'mosaic_gpu'"
+            f"the kernels of 'mosaic_gpu'{why}"
         )
+    if reason:
+        _warn(reason)
     return "xla"
+
+
+def _supported() -> tuple[bool, str]:
+    from jaxstark.pallas import probe  # kernels cost a second to import
+
+    return probe.supported()
+
+
+def _default_backend() -> str:
+    """JAX's default platform; a ``ValueError`` where JAX has none, as it says little itself."""
+    try:
+        return jax.default_backend()
+    except Exception as error:  # an AssertionError without words, for one
+        platforms = jax.config.jax_platforms or ""
+        raise ValueError(
+            f"device: expected one that JAX finds, got none for JAX_PLATFORMS={platforms!r}: "
+            f"{_supported()[1]} (or unset JAX_PLATFORMS)"
+        ) from error
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    """Once in a process."""
+    warnings.warn(
+        f"{reason}: XLA proves instead of kernels (implementation='xla' chooses it)",
+        RuntimeWarning,
+        skip_file_prefixes=(os.path.dirname(__file__),),  # points at the caller of the library
+    )
 
 
 def provenance(transcript: str, stages: Mapping[str, str]) -> Provenance:

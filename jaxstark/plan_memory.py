@@ -122,9 +122,10 @@ def memory(shape: ProofShape, params: ProofParams, batch: int) -> Memory:
     if fixed:
         before += 2 * values(fixed) + committed(fixed)
     rows = batch * values(trees[0])
-    ahead = rows if batch > 1 else 0
+    # The next batch, as it comes and side by side, is there before this one is proved.
+    ahead = 2 * rows if batch > 1 else 0
     peaks = {name: before + rows + ahead + batch * peak for name, peak in peaks.items()}
-    return Memory(before + rows + ahead, peaks)
+    return Memory(before + rows, peaks)
 
 
 def shrunk(shape: ProofShape, less: int) -> ProofShape:

@@ -37,9 +37,9 @@ class Trace:
 
     Attributes:
       air: the AIR.
-      columns: component name to ``{column name: uint32 [2^k]}``, NumPy or JAX arrays on any
-        device, in row order. A component may also be one uint32 array ``[n_columns, 2^k]``, which
-        stays in one piece.
+      columns: component name to ``{column name: uint32 [2^k]}``, in row order: arrays of NumPy, or
+        of JAX on any device or in page-locked memory (``pinned_host``). A component may also be one
+        uint32 array ``[n_columns, 2^k]``, which stays in one piece.
       public_values: name to words.
 
     Raises ``ValueError`` for missing or surplus columns, wrong dtypes, lengths or words, before
@@ -67,9 +67,22 @@ class Trace:
         out = {}
         for comp, table in self.columns.items():
             if isinstance(table, ColumnTable):
-                table = ColumnTable(tuple(table), np.asarray(table.array))
-            out[comp] = {name: np.asarray(column) for name, column in table.items()}
+                table = ColumnTable(tuple(table), _on_host(table.array))
+            out[comp] = {name: _on_host(column) for name, column in table.items()}
         return out
+
+
+def _on_host(words: Any) -> np.ndarray:
+    if not _page_locked(words):
+        return np.asarray(words)
+    from jaxstark import transfer  # JAX is there, for the array is one of its own
+
+    return transfer.to_host(words)
+
+
+def _page_locked(words: Any) -> bool:
+    """``transfer.page_locked``, which needs JAX."""
+    return getattr(getattr(words, "sharding", None), "memory_kind", None) == "pinned_host"
 
 
 def _rows(table: Mapping[str, Any]) -> int:
@@ -135,6 +148,8 @@ def _check_words(where: str, words: Any, rows: int) -> None:
         )
     if rows < 2 or rows & (rows - 1):
         raise ValueError(f"{where}: expected a power of two of at least 2 rows, got {rows}")
+    if _page_locked(words):
+        words = _on_host(words)  # a program of the device might not read it there
     largest = int(words.max())
     if largest >= m31.P:
         raise ValueError(f"{where}: expected words below {m31.P}, got {largest}")

@@ -1,7 +1,8 @@
 """Arrays between the host and a GPU, faster than one copy after the other.
 
 A copy out of ordinary memory goes through a buffer that one thread fills, far more slowly than the
-link carries: large arrays are sent in parts by several threads. A result that the program itself
+link carries: large arrays are sent in parts by several threads. What lies in page-locked memory
+already is sent as it is. A result that the program itself
 puts into page-locked memory of the host is there when the program ends, which saves the wait for a
 copy after it. Nothing here is for devices other than GPUs, whose arrays take JAX's own way.
 """
@@ -38,13 +39,29 @@ def default_device() -> Any:
 def to_device(arrays: Sequence[Array]) -> list[Array]:
     """Arrays on the default device, those of NumPy sent side by side if they are large.
 
-    Words and shapes stay as they are; arrays of JAX are returned wherever they are.
+    Words and shapes stay as they are. Arrays of JAX are returned wherever they are, but for those
+    in page-locked memory of the host, which the link takes in one piece, without a thread.
     """
     device = default_device()
+    there = SingleDeviceSharding(device)
+    arrays = [jax.device_put(a, there) if page_locked(a) else a for a in arrays]
     size = sum(a.nbytes for a in arrays if isinstance(a, np.ndarray))
     if device.platform != "gpu" or size <= LEAST_PART:
         return [a if isinstance(a, jax.Array) else jnp.asarray(a) for a in arrays]
     return send(arrays, device, max(size // THREADS, LEAST_PART))
+
+
+def lock(array: Array) -> Array:
+    """An array in page-locked memory of the host, an array of JAX.
+
+    The copy takes longer than to send pageable memory: worth it where the array is sent again.
+    """
+    return jax.device_put(array, SingleDeviceSharding(default_device(), memory_kind=_PINNED))
+
+
+def page_locked(array: Array) -> bool:
+    """Whether an array is one of JAX in page-locked memory of the host."""
+    return isinstance(array, jax.Array) and array.sharding.memory_kind == _PINNED
 
 
 def send(arrays: Sequence[Array], device: Any, part: int) -> list[Array]:
@@ -81,7 +98,7 @@ def to_host(array: Array) -> np.ndarray:
     ``np.asarray`` of an array in page-locked memory is a view whose owner the runtime of JAX 0.11.2
     may free at the wrong moment, which ends the process: those words are copied by address.
     """
-    if array.sharding.memory_kind != _PINNED:
+    if not page_locked(array):
         return np.asarray(array)
     array.block_until_ready()
     source = (ctypes.c_uint8 * array.nbytes).from_address(array.unsafe_buffer_pointer())

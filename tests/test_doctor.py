@@ -112,8 +112,50 @@ def test_gpu_in_use_reports_free_memory(monkeypatch, driver):
     report = doctor.diagnose()
     assert report.devices[0].memory_free == 50 << 30
     assert report.advice == ()
-    assert set(report.stages.values()) == {"xla on gpu"}
     assert "50.0 of 80.0 GiB free" in str(report)
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_gpu_runs_kernels_if_it_runs_the_probe(monkeypatch, driver, good):
+    use_jax(monkeypatch, [FakeDevice({})])
+    monkeypatch.setattr(doctor, "_kernels", lambda: (good, "what the probe found"))
+    report = doctor.diagnose()
+    rest = dict(report.stages)
+    assert rest.pop("gather") == "xla on gpu"
+    assert set(rest.values()) == {"mosaic_gpu on gpu" if good else "xla on gpu"}
+    assert "what the probe found" in str(report)
+
+
+def test_a_probe_that_cannot_be_imported_is_reported(monkeypatch, driver):
+    use_jax(monkeypatch, [FakeDevice({})])
+    monkeypatch.setitem(sys.modules, "jaxstark.pallas.probe", None)
+    report = doctor.diagnose()
+    assert report.kernels is not None and "probe" in report.kernels
+    assert set(report.stages.values()) == {"xla on gpu"}
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("NVIDIA H100 80GB HBM3", ""),
+        ("NVIDIA H200", ""),
+        ("NVIDIA GH200 480GB", ", untested"),
+        ("NVIDIA A100-SXM4-80GB", ", untested"),
+        ("NVIDIA L40S", ", untested"),
+        ("NVIDIA B200", ", untested"),
+    ],
+)
+def test_gpus_that_nobody_tried_are_labelled_and_not_refused(monkeypatch, name, label):
+    query = SMI_QUERY.replace("NVIDIA H100 80GB HBM3", name)
+    monkeypatch.setattr(doctor, "_output", fake_output(query, SMI_TABLE))
+    device = FakeDevice({})
+    device.device_kind = name
+    use_jax(monkeypatch, [device])
+    monkeypatch.setattr(doctor, "_kernels", lambda: (True, "runs"))
+    report = doctor.diagnose()
+    assert f"GPU              {name}{label}, compute capability 9.0" in str(report)
+    assert f"gpu:0 {name}{label}, memory unknown" in str(report)
+    assert report.stages["fft"] == "mosaic_gpu on gpu" and report.advice == ()
 
 
 @pytest.mark.parametrize("stats", [None, {}, RuntimeError("not supported")])

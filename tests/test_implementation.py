@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +26,11 @@ INSECURE: Any = {"params": PARAMS, "insecure": True}
 REFUSALS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     (
         {"implementation": "mosaic_gpu"},
-        ("one that the default device runs", "'mosaic_gpu'", "JAX finds no GPU", "choose 'xla'"),
+        ("one that the default device runs", "'mosaic_gpu'", "NO GPU FOUND", "choose 'xla'"),
     ),
     (
         {"implementation": "mosaic_gpu", "transcript": "device"},
-        ("one that the default device runs", "JAX finds no GPU", "choose 'xla'"),
+        ("one that the default device runs", "NO GPU FOUND", "choose 'xla'"),
     ),
     (
         {"implementation": "xla", "transcript": "device"},
@@ -37,7 +38,7 @@ REFUSALS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     (
         {"transcript": "device"},
-        ("transcript: expected 'host' with implementation 'xla', got 'device'", "'mosaic_gpu'"),
+        ("transcript: expected 'host' with implementation 'xla', got 'device'", "NO GPU FOUND"),
     ),
     ({"implementation": "cuda"}, ("implementation: expected one of mosaic_gpu, xla", "'cuda'")),
     ({"implementation": ""}, ("implementation: expected one of mosaic_gpu, xla", "got ''")),
@@ -51,6 +52,20 @@ def one_sentence(error: BaseException, words: tuple[str, ...]) -> None:
     assert "\n" not in message and len(message) < 500, message
     for word in words:
         assert word in message, message
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    """A machine without GPU, whatever this one has; no warning was given yet."""
+    monkeypatch.setattr(probe, "supported", lambda: (False, "NO GPU FOUND"))
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    implementation._warn.cache_clear()
+
+
+@pytest.fixture
+def bad_gpu(monkeypatch, no_gpu):
+    monkeypatch.setattr(probe, "supported", lambda: (False, "Some GPU does not run the probe"))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
 
 @pytest.fixture
@@ -108,17 +123,52 @@ def test_a_folder_of_programs_needs_one_program(trace, tmp_path, compilations):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gpu_that_fails_the_probe_is_refused_by_its_reason(monkeypatch):
-    """Asked for, kernels are never replaced in silence; not asked for, XLA takes over."""
-    monkeypatch.setattr(probe, "supported", lambda: (False, "Some GPU does not run the probe"))
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert choose(None, "host") == "xla"
-    with pytest.raises(ValueError) as error:
-        choose("mosaic_gpu", "host")
-    one_sentence(error.value, ("Some GPU does not run the probe", "choose 'xla'"))
+def test_a_gpu_that_fails_the_probe_is_refused_by_its_reason(bad_gpu):
+    """Asked for, kernels are never replaced."""
+    for options, words in (
+        (("mosaic_gpu", "host"), ("Some GPU does not run the probe", "choose 'xla'")),
+        ((None, "device"), ("transcript: expected 'host'", "Some GPU does not run the probe")),
+    ):
+        with warnings.catch_warnings(action="error"), pytest.raises(ValueError) as error:
+            choose(*options)
+        one_sentence(error.value, words)
+
+
+def test_a_gpu_that_fails_the_probe_is_warned_of_once(bad_gpu):
+    """Not asked for, XLA takes over, but not in silence; chosen, it needs no warning."""
+    with warnings.catch_warnings(action="error"):
+        assert choose("xla", "host") == "xla"
+    with pytest.warns(RuntimeWarning) as caught:
+        assert choose(None, "host") == choose(None, "host") == "xla"
+    (warning,) = caught
+    for words in ("Some GPU does not run the probe", "XLA proves", "implementation='xla'"):
+        assert words in str(warning.message)
+
+
+def test_the_warning_points_at_the_caller_of_prove(bad_gpu, trace):
+    with pytest.warns(RuntimeWarning, match="XLA proves") as caught:
+        jaxstark.prove(trace, **INSECURE)
+    assert [w.filename for w in caught if w.category is RuntimeWarning] == [__file__]
+
+
+def test_a_gpu_that_is_not_the_default_platform_is_no_reason(monkeypatch):
+    monkeypatch.setattr(probe, "supported", lambda: (True, "Some GPU runs the probe"))
     with pytest.raises(ValueError) as error:
         choose(None, "device")
-    one_sentence(error.value, ("transcript: expected 'host'",))
+    one_sentence(error.value, ("transcript: expected", "JAX's default platform is 'cpu'"))
+
+
+@pytest.mark.parametrize("wanted", [None, "xla", "mosaic_gpu"])
+def test_a_jax_without_any_device_is_one_sentence(monkeypatch, wanted):
+    """JAX itself raises an ``AssertionError`` without words if JAX_PLATFORMS has nothing."""
+
+    def broken() -> str:
+        raise AssertionError
+
+    monkeypatch.setattr(jax, "default_backend", broken)
+    with pytest.raises(ValueError) as error:
+        choose(wanted, "host")
+    one_sentence(error.value, ("device: expected", "JAX_PLATFORMS='cpu'", "NO GPU FOUND", "unset"))
 
 
 def test_a_gpu_that_runs_the_probe_takes_kernels(monkeypatch):

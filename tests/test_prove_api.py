@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import jaxstark
+from jaxstark import transfer
 from jaxstark.air.range_sum import range_sum, range_sum_trace
 from jaxstark.air.wide_fibonacci import wide_fibonacci, wide_fibonacci_columns
 from jaxstark.errors import ProofShapeError, ProvingError, VerificationError
@@ -50,7 +51,7 @@ def test_prove_leaves_the_callers_arrays_alone(fibonacci):
     table = jnp.stack(list(device.values()))
     proofs = [
         jaxstark.prove(Trace(air, {"fibonacci": given}), **INSECURE)
-        for given in (host, device, table, np.stack(list(host.values())))
+        for given in (host, device, table, np.stack(list(host.values())), transfer.lock(table))
     ]
     assert all(proof == proofs[0] for proof in proofs)
     for name, column in columns.items():
@@ -241,10 +242,12 @@ def test_a_trace_that_breaks_its_air_is_a_proving_error(fibonacci):
     air, columns = fibonacci
     wrong = columns["c25"].copy()
     wrong[3] ^= 1
-    with pytest.raises(ProvingError) as error:
-        jaxstark.prove(Trace(air, {"fibonacci": dict(columns, c25=wrong)}), **INSECURE)
-    one_sentence(error.value, "component fibonacci, row 3, c25: expected 0, got")
-    assert not isinstance(error.value, ValueError)
+    named = dict(columns, c25=wrong)
+    for given in (named, transfer.lock(np.stack(list(named.values())))):
+        with pytest.raises(ProvingError) as error:
+            jaxstark.prove(Trace(air, {"fibonacci": given}), **INSECURE)
+        one_sentence(error.value, "component fibonacci, row 3, c25: expected 0, got")
+        assert not isinstance(error.value, ValueError)
 
 
 def test_bad_arguments_of_prove_are_refused_before_any_work(fibonacci, compilations):

@@ -30,14 +30,23 @@ def test_arrays_that_are_cut_come_back_whole(part):
         np.testing.assert_array_equal(got, want)
 
 
-def test_arrays_of_jax_are_not_copied():
+def test_arrays_of_jax_on_a_device_are_not_copied():
     array = jax.numpy.arange(8, dtype=np.uint32)
-    elsewhere = [SingleDeviceSharding(jax.devices()[0], memory_kind="pinned_host")]
-    elsewhere += map(SingleDeviceSharding, jax.devices()[-1:])
+    elsewhere = [*map(SingleDeviceSharding, jax.devices()[-1:])]
     arrays = [array, *(jax.device_put(array, place) for place in elsewhere)]
     sent = transfer.to_device([*arrays, np.arange(8)])
     assert all(got is want for got, want in zip(sent, arrays, strict=False))
     assert isinstance(sent[-1], jax.Array)
+
+
+def test_arrays_in_page_locked_memory_are_sent():
+    want = np.arange(8, dtype=np.uint32)
+    array = transfer.lock(want)
+    assert transfer.page_locked(array)
+    (sent,) = transfer.to_device([array])
+    assert sent.sharding == SingleDeviceSharding(jax.devices()[0])
+    assert not transfer.page_locked(sent) and not transfer.page_locked(want)
+    np.testing.assert_array_equal(sent, want)
 
 
 def test_a_result_in_page_locked_memory_outlives_its_array():

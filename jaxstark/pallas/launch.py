@@ -43,8 +43,8 @@ def launch(
         inputs, outputs and scratch memory.
       out: ``jax.ShapeDtypeStruct`` of the output, or a list of them.
       grid: any number of axes, the last one fastest. They become one axis x of CUDA, whose other
-        axes have limits that the lowering does not check. ``jax.vmap`` of the result would use
-        them: give a batch its own axis of ``grid`` instead.
+        axes have limits that the lowering does not check. ``jax.vmap`` of the result puts a
+        batch on axis y, of at most 65,535 blocks.
       scratch: shared memory of a block, from ``shared``.
       barriers: keep the barriers that are put around every store by default. Without them a
         kernel whose threads exchange words through shared memory must call ``sync`` itself.
@@ -63,21 +63,24 @@ def launch(
         body(point(lax.axis_index("block"), sizes), *refs)
 
     flat_body.__name__ = name or name_of(body)
-    options: dict[str, Any] = {}
-    if interpret:
-        options["interpret"] = plgpu.InterpretGPUParams()
     return plgpu.kernel(
         flat_body,
         out_type=out,
-        grid=(blocks,),
-        grid_names=("block",),
         scratch_types=tuple(scratch),
         compiler_params=plgpu.CompilerParams(
             lowering_semantics=plgpu.LoweringSemantics.Lane,
             unsafe_no_auto_barriers=not barriers,
         ),
-        **options,
+        **schedule(blocks, interpret),
     )
+
+
+def schedule(blocks: int, interpret: bool) -> dict[str, Any]:
+    """Options of Pallas for so many blocks, which tests of races replace."""
+    options: dict[str, Any] = {"grid": (blocks,), "grid_names": ("block",)}
+    if interpret:
+        options["interpret"] = plgpu.InterpretGPUParams()
+    return options
 
 
 def name_of(body: Body) -> str:

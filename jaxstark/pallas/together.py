@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from functools import partial, wraps
-from itertools import accumulate, zip_longest
+from itertools import accumulate, count, zip_longest
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import pallas as pl
 
@@ -137,11 +138,15 @@ def alone[**P, T](computation: Callable[P, Steps[T]]) -> Callable[P, T]:
     return run_alone
 
 
-def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> list[T]:
+def side_by_side[T](
+    computations: Sequence[Steps[T]], *, interpret: bool, delays: Sequence[int] = ()
+) -> list[T]:
     """The results of computations that need nothing of each other.
 
-    Their first kernels share launches, then their second ones, and so on; see ``launches``.
+    Their first kernels share launches, then their second ones, and so on; see ``launches``. Those
+    with delays, the first ones, start so many rounds late.
     """
+    starts = [*delays, *[0] * (len(computations) - len(delays))]
     results: dict[int, T] = {}
     waiting: dict[int, Kernel] = {}
 
@@ -154,9 +159,12 @@ def side_by_side[T](computations: Sequence[Steps[T]], *, interpret: bool) -> lis
         except StopIteration as end:
             results[index] = end.value
 
-    for index in range(len(computations)):
-        go_on(index, None)
-    while waiting:
+    for turn in count():
+        for index in range(len(computations)):
+            if starts[index] == turn:
+                go_on(index, None)
+        if len(results) == len(computations):
+            break
         indices, kernels = list(waiting), list(waiting.values())
         made: dict[int, list[Array]] = {}
         for some in launches(kernels):
@@ -197,6 +205,25 @@ def bundles(codes: Sequence[int]) -> list[list[int]]:
 def _place(kernel: Kernel) -> tuple[bool, int]:
     blocks = math.prod(kernel.grid)
     return blocks > 1, -blocks
+
+
+def length(make: Callable[[], Steps[Any]]) -> int:
+    """How many kernels a computation has, by one that is made for it and computes nothing."""
+    kernels = 0
+
+    def run() -> None:
+        nonlocal kernels
+        steps = make()
+        try:
+            kernel = next(steps)
+            while True:
+                kernels += 1
+                kernel = steps.send([jnp.zeros(out.shape, out.dtype) for out in kernel.out])
+        except StopIteration:
+            pass
+
+    jax.eval_shape(run)
+    return kernels
 
 
 def in_turn[T](computations: Sequence[Steps[T]]) -> Steps[list[T]]:

@@ -5,7 +5,7 @@ A batch is an axis of the grid of every kernel, so that small proofs fill the de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -19,15 +19,27 @@ from jaxstark.proof import Proof
 from jaxstark.resident import driver, memory
 from jaxstark.resident.kernels import compile_programs
 from jaxstark.resident.program import Program, Tables, tables
-from jaxstark.resident.protocol import (
-    Inputs,
-    Messages,
-    from_digest,
-    pack,
-    unpacker,
-)
+from jaxstark.resident.protocol import Inputs, from_digest, pack, unpacker
 from jaxstark.shape import MAX_WORDS, ProofShape
 from jaxstark.trace import Trace
+
+
+class Sent(NamedTuple):
+    """A batch on the device.
+
+    Attributes:
+      traces: its traces.
+      key: their verifying key.
+      program: what will run.
+      inputs: those of all traces, each array with an axis of the batch in front.
+      digests: of their transcripts, uint32 ``[batch, 8]``.
+    """
+
+    traces: list[Trace]
+    key: VerifyingKey
+    program: Program
+    inputs: Inputs
+    digests: np.ndarray
 
 
 class Started(NamedTuple):
@@ -37,42 +49,44 @@ class Started(NamedTuple):
       traces: its traces.
       key: their verifying key.
       program: what runs.
-      unpack: the messages of one proof from its words.
       words: ``[batch, words]``, the messages; not there yet.
     """
 
     traces: list[Trace]
     key: VerifyingKey
     program: Program
-    unpack: Callable[[np.ndarray], Messages]
     words: Any
 
 
-def start(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int) -> Started:
-    """Send traces to the device and start their proofs; returns at once.
+def send(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int) -> Sent:
+    """Traces on the device, side by side, the last one repeated to fill the batch.
 
-    Raises ``ValueError`` if the first batch of a shape needs more memory than is free, and
-    ``MemoryError`` if memory runs out nevertheless, as does ``finish``.
+    Raises ``MemoryError`` if memory runs out, as do ``start`` and ``finish``.
     """
     # Arrays of all proofs together stay within the limit.
     program = Program(traces[0].air.structure, shape, key.params, max_words=MAX_WORDS // batch)
     with memory.explained(program, batch):
-        return _start(program, traces, key, batch)
+        each = driver.inputs_of_all(traces, key)
+        digests = [driver.transcript_of(trace, key).digest for trace in traces]
+        filled = [min(i, len(traces) - 1) for i in range(batch)]
+        rows = [jnp.stack([each[i].rows[c] for i in filled]) for c in range(len(each[0].rows))]
+        public = {name: np.stack([each[i].public[name] for i in filled]) for name in each[0].public}
+        inputs = each[0]._replace(rows=rows, public=public)
+        return Sent(list(traces), key, program, inputs, np.stack([digests[i] for i in filled]))
 
 
-def _start(program: Program, traces: Sequence[Trace], key: VerifyingKey, batch: int) -> Started:
-    fixed = tables(program)
-    each = driver.inputs_of_all(traces, key)
-    digests = [driver.transcript_of(trace, key).digest for trace in traces]
-    unpack = unpacker(driver.messages_like(program))
-    filled = [min(i, len(traces) - 1) for i in range(batch)]
-    rows = [jnp.stack([each[i].rows[c] for i in filled]) for c in range(len(each[0].rows))]
-    public = {name: np.stack([each[i].public[name] for i in filled]) for name in each[0].public}
-    stacked = each[0]._replace(rows=rows, public=public)
-    memory.check(program, batch)
-    run = _compiled(program, batch, jax.config.jax_default_device)
-    words = run(fixed, stacked, np.stack([digests[i] for i in filled]))
-    return Started(list(traces), key, program, unpack, words)
+def start(sent: Sent) -> Started:
+    """Start the proofs of a batch.
+
+    Raises ``ValueError`` if the first batch of a shape needs more memory than is free.
+    """
+    batch, program = len(sent.digests), sent.program
+    with memory.explained(program, batch):
+        fixed = tables(program)
+        memory.check(program, batch)
+        run = _compiled(program, batch, jax.config.jax_default_device)
+        words = run(fixed, sent.inputs, sent.digests)
+        return Started(sent.traces, sent.key, program, words)
 
 
 def _together(p: Program, t: Tables, inputs: Inputs, digests: Any) -> Any:
@@ -88,6 +102,11 @@ def _together(p: Program, t: Tables, inputs: Inputs, digests: Any) -> Any:
 def _compiled(program: Program, batch: int, device: Any) -> Any:
     """The program for so many proofs, compiled once in a process."""
     del device
+    return compile_programs([lower(program, batch)])[0]
+
+
+def lower(program: Program, batch: int, **options: Any) -> Any:
+    """The program for so many proofs, lowered; ``options`` are of ``lower``."""
 
     def many(words: Any) -> Any:
         return jax.ShapeDtypeStruct((batch, *words.shape), np.uint32)
@@ -95,17 +114,17 @@ def _compiled(program: Program, batch: int, device: Any) -> Any:
     fixed, inputs, digest = driver.abstract(program)
     rows, public, digests = jax.tree.map(many, (list(inputs.rows), inputs.public, digest))
     run = jax.jit(partial(_together, program), out_shardings=transfer.result_on_host())
-    lowered = run.lower(fixed, inputs._replace(rows=rows, public=public), digests)
-    return compile_programs([lowered])[0]
+    traced = run.trace(fixed, inputs._replace(rows=rows, public=public), digests)
+    return traced.lower(**options)
 
 
 def finish(started: Started) -> list[Proof]:
     """Wait for a batch; the proofs of its traces."""
-    with memory.explained(started.program, len(started.words)):
-        table = transfer.to_host(started.words)
+    traces, key, program, words = started
+    with memory.explained(program, len(words)):
+        table = transfer.to_host(words)
+    unpack = unpacker(driver.messages_like(program))
     return [
-        driver.finisher(trace, started.program, started.key, "device", check=True)(
-            started.unpack(words)
-        )
-        for trace, words in zip(started.traces, table, strict=False)
+        driver.finisher(trace, program, key, "device", check=True)(unpack(row))
+        for trace, row in zip(traces, table, strict=False)
     ]

@@ -1,12 +1,13 @@
 """Commitments to columns: their polynomials, values on the larger domain, and the tree.
 
-Transforms of all sizes of a tree run side by side. Arrays below the sizes that a kernel takes go
-through the same operation under XLA. Source: protocol sections 2, 4, 6.
+Transforms of all sizes of a tree run side by side, and end together. Arrays below the sizes that a
+kernel takes go through the same operation under XLA. Source: protocol sections 2, 4, 6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.fft import api as fft_kernels
-from jaxstark.pallas.together import Steps, in_turn, side_by_side
+from jaxstark.pallas.together import Steps, in_turn, length, side_by_side
 from jaxstark.resident.program import Program, Tables
 
 Array = Any
@@ -60,32 +61,70 @@ def _evaluate(p: Program, t: Tables, coefficients: Array, log_domain: int) -> St
     )
 
 
-def _of_sizes(
+def _of_sizes[T](
     p: Program,
     sizes: Sequence[int],
-    transforms: Sequence[Steps[Array]],
+    transform: Callable[[Sequence[int]], Steps[list[T]]],
     beside: Sequence[Steps[Any]] = (),
-) -> tuple[list[Array], list[Any]]:
+) -> tuple[list[T], list[Any]]:
     """Transforms of arrays of some log sizes: launches are shared by sizes, and by ``beside``.
 
-    Arrays of one size, which are large if there are several, are transformed in turn: words between
-    two passes take memory.
+    ``transform`` makes a computation for the arrays of one size, given their indices. Those of few
+    kernels start late, so that all sizes end together: the first kernels of the others, which take
+    longest to compile, leave them no room in a launch, and the last ones do.
     """
     by_size: dict[int, list[int]] = {}
     for index, k in enumerate(sizes):
         by_size.setdefault(k, []).append(index)
-    turns = [in_turn([transforms[i] for i in some]) for some in by_size.values()]
-    *made, others = side_by_side([*turns, in_turn(beside)], interpret=p.interpret)
+    makes = [partial(transform, some) for some in by_size.values()]
+    lengths = [length(make) for make in makes]
+    delays = [max(lengths) - kernels for kernels in lengths]
+    *made, others = side_by_side(
+        [*(make() for make in makes), in_turn(beside)], interpret=p.interpret, delays=delays
+    )
     places = [i for some in by_size.values() for i in some]
     results = dict(zip(places, chain.from_iterable(made), strict=True))
     return [results[index] for index in range(len(sizes))], others
 
 
+def _evaluate_in_turn(
+    p: Program, t: Tables, groups: Sequence[Array], log_factor: int
+) -> Steps[list[Array]]:
+    """Arrays of one size, which are large if there are several.
+
+    One after the other: words between two passes take memory.
+    """
+    return in_turn([_evaluate(p, t, g, log_size(g) + log_factor) for g in groups])
+
+
 def extend(p: Program, t: Tables, groups: Sequence[Array], log_factor: int) -> list[Array]:
     """Values of coefficients on domains larger by a factor."""
-    sizes = [log_size(g) for g in groups]
-    each = [_evaluate(p, t, g, k + log_factor) for g, k in zip(groups, sizes, strict=True)]
-    return _of_sizes(p, sizes, each)[0]
+
+    def transform(some: Sequence[int]) -> Steps[list[Array]]:
+        return _evaluate_in_turn(p, t, [groups[i] for i in some], log_factor)
+
+    return _of_sizes(p, [log_size(g) for g in groups], transform)[0]
+
+
+class Polynomials(NamedTuple):
+    """Polynomials ``[columns, 2^k]`` by ascending size: coefficients, values on larger domains."""
+
+    coefficients: tuple[Array, ...]
+    evaluations: tuple[Array, ...]
+
+
+def polynomials(
+    p: Program, t: Tables, groups: Sequence[Sequence[Array]], beside: Sequence[Steps[Any]] = ()
+) -> tuple[Polynomials, list[Any]]:
+    """Those of size groups in row order; the results of what shares their launches."""
+
+    def transform(some: Sequence[int]) -> Steps[list[tuple[Array, Array]]]:
+        coefficients = yield from in_turn([_interpolate_rows(p, t, groups[i]) for i in some])
+        values = yield from _evaluate_in_turn(p, t, coefficients, p.params.log_blowup)
+        return list(zip(coefficients, values, strict=True))
+
+    made, others = _of_sizes(p, [log_size(pieces[0]) for pieces in groups], transform, beside)
+    return Polynomials(tuple(c for c, _ in made), tuple(values for _, values in made)), others
 
 
 class Made(NamedTuple):
@@ -99,21 +138,22 @@ class Made(NamedTuple):
 
 
 def make(
-    p: Program, t: Tables, groups: Sequence[Array], digest: Array | None, draws: int = 1
+    p: Program,
+    t: Tables,
+    groups: Polynomials | Sequence[Array],
+    digest: Array | None,
+    draws: int = 1,
 ) -> Made:
-    """The tree over polynomials ``[columns, 2^k]`` by ascending size; with a digest, the step."""
-    extended = tuple(extend(p, t, groups, p.params.log_blowup))
-    levels, step = blake2s.commit_and_draw(extended, digest, draws=draws, interpret=p.interpret)
-    tree = Committed(tuple(groups), extended, MerkleTree(levels))
-    return Made(tree, levels[0][:, 0], step)
+    """The tree over polynomials, or coefficients ``[columns, 2^k]`` by ascending size.
 
-
-def polynomials(
-    p: Program, t: Tables, groups: Sequence[Sequence[Array]], beside: Sequence[Steps[Any]] = ()
-) -> tuple[list[Array], list[Any]]:
-    """Coefficients of size groups in row order; the results of what shares their launches."""
-    sizes = [log_size(pieces[0]) for pieces in groups]
-    return _of_sizes(p, sizes, [_interpolate_rows(p, t, g) for g in groups], beside)
+    With a digest, the step.
+    """
+    if not isinstance(groups, Polynomials):
+        groups = Polynomials(tuple(groups), tuple(extend(p, t, groups, p.params.log_blowup)))
+    levels, step = blake2s.commit_and_draw(
+        groups.evaluations, digest, draws=draws, interpret=p.interpret
+    )
+    return Made(Committed(*groups, MerkleTree(levels)), levels[0][:, 0], step)
 
 
 def make_of_rows(

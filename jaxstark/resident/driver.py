@@ -20,7 +20,7 @@ from jaxstark.inputs import bound_channel, explain, read_by_constraints, tables_
 from jaxstark.key import VerifyingKey
 from jaxstark.params import ProofParams
 from jaxstark.proof import Proof, StarkProof
-from jaxstark.resident import executables, memory, stages
+from jaxstark.resident import executables, memory, ran, stages
 from jaxstark.resident.kernels import compile_programs
 from jaxstark.resident.program import Program, Tables, abstract_tables, tables
 from jaxstark.resident.protocol import (
@@ -150,7 +150,7 @@ def finisher(
     What these need no message for is done at once, while a device still works.
     """
     terms = public_entries(trace.air, trace.public_values) if check else ([], [])
-    record = provenance(where, stages_of(program))
+    record = provenance(where, stages_of(program, where))
 
     def finish(m: Messages) -> Proof:
         fault = fault_of(trace.air, key.params, terms, m) if check else None
@@ -236,6 +236,6 @@ def messages_like(program: Program) -> Messages:
 
 
 @lru_cache(maxsize=32)
-def stages_of(program: Program) -> dict[str, str]:
-    """What each stage runs: kernels, and XLA for what is too small for them."""
-    return program.stages()
+def stages_of(program: Program, where: str) -> dict[str, str]:
+    """What each stage runs."""
+    return ran.stages(program, where)

@@ -14,14 +14,12 @@ from jaxstark import circle, deep, twiddles
 from jaxstark.air.definition import Air
 from jaxstark.deep import DeepPlan
 from jaxstark.hash.blake2s import DIGEST_WORDS
-from jaxstark.implementation import STAGES
 from jaxstark.pallas.constraints.config import PointConfig
 from jaxstark.pallas.constraints.point_program import program as point_program
-from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.params import ProofParams
 from jaxstark.resident import points
-from jaxstark.shape import INTERACTION, MAX_WORDS, TRACE, ProofShape, parts
+from jaxstark.shape import MAX_WORDS, ProofShape, parts
 
 Groups = tuple[tuple[int, tuple[int, ...]], ...]
 
@@ -120,31 +118,6 @@ class Program:
             self.params,
             self.max_words,
         )
-
-    def stages(self) -> dict[str, str]:
-        """What every stage runs: kernels, and XLA for arrays that are too small for them."""
-        sizes = self.shape.all_columns
-        small = {
-            "commit trace": [k for k in sizes[TRACE] if not _commit_fits(k)],
-            "commit interaction": [
-                k for tree in sizes[INTERACTION:-1] for k in tree if not _commit_fits(k)
-            ],
-            "DEEP quotients": [] if deep_kernels.fits(self.deep_plan) else [self.log_domain],
-        }
-        out = {}
-        for name in STAGES:
-            if name == "compose" or (name == "commit interaction" and len(sizes) < 4):
-                continue  # composed in the stage that commits
-            found = sorted(set(small.get(name, [])))
-            text = "mosaic_gpu"
-            if found:
-                text += f", xla for 2^{', 2^'.join(map(str, found))} rows"
-            out[name] = text
-        return out
-
-
-def _commit_fits(log_size: int) -> bool:
-    return fft_kernels.fits(log_size) and fft_kernels.to_storage_fits(log_size)
 
 
 class Tables(NamedTuple):

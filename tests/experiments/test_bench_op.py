@@ -19,10 +19,17 @@ from jaxstark.pallas import probe
 
 def double(size):
     words = np.arange(size.columns << size.log_size, dtype=np.uint32)
-    return ops.Prepared(lambda x: x + x, (words,), lambda x: {expected}, 2 * words.nbytes, 7, 2)
+    passes = (words.nbytes, words.nbytes)
+    moved = sum(passes)
+    return ops.Prepared(lambda x: x + x, (words,), lambda x: {expected}, moved, 7, passes)
 
 ops.OPS = dict(double=double, grind=double)
 probe.supported = lambda: (True, "for the test")
+"""
+# The profiler, as if there were a device.
+PROFILED = """
+import _benchmark_profile
+_benchmark_profile.operations = lambda run: run() is None or {ran}
 """
 
 
@@ -38,7 +45,7 @@ def test_kernels_are_compared_with_the_xla_form(tmp_path):
     )
     assert last(done) == {"experiment": "bench_op", "out": str(out), "rows": 2}
     document = json.loads(out.read_text())
-    assert document["schema"] == "jaxstark-bench-op/2"
+    assert document["schema"] == "jaxstark-bench-op/3"
     assert document["environment"]["platform"] == "cpu"
     assert [(r["op"], r["log_size"], r["columns"]) for r in document["rows"]] == [
         ("to_storage", 11, 3),
@@ -64,6 +71,7 @@ def test_every_operation_says_what_it_moves_or_hashes():
     for name, prepare in OPS.items():
         prepared = prepare(Size(13, 17, 8, True))
         assert prepared.moved > 0 or prepared.hashes, name
+        assert sum(prepared.passes) in (0, prepared.moved), name
     leaves = OPS["leaves"](Size(13, 17, 8, True))
     assert leaves.hashes == 2 << 13 and leaves.moved == (4 * 17 + 32) << 13
 
@@ -76,7 +84,7 @@ def test_times_rates_and_bound(tmp_path):
     row = json.loads(out.read_text())["rows"][0]
     seconds = row["seconds"]
     assert seconds["single"]["runs"] == 3 and seconds["compile"] > 0
-    assert row["moved_bytes"] == 2 * 4 * 256 and row["hashes"] == 7 and row["passes"] == 2
+    assert row["moved_bytes"] == 2 * 4 * 256 and row["hashes"] == 7 and row["passes"] == []
     assert row["bound_seconds"] == pytest.approx(0.007)  # hashes, not bytes
     assert seconds["pipelined"]["runs"] == 3 and seconds["device"] is None
     taken = seconds["pipelined"]["median"]
@@ -91,12 +99,28 @@ def test_times_rates_and_bound(tmp_path):
 
 def test_the_time_of_the_device_is_compared_with_the_bound_where_it_is_known(tmp_path):
     out = tmp_path / "op.json"
-    before = PLAIN.format(expected="x * 2")
-    before += "import _benchmark_profile as p\np.busy = lambda run: run() is None or 0.25"
+    ran = [("fft_a", 0.05), ("fusion", 0.01), ("fft_b", 0.19)]
+    before = PLAIN.format(expected="x * 2") + PROFILED.format(ran=ran)
     done = script("bench_op", *SMALL, f"--out={out}", before=before)
     row = json.loads(out.read_text())["rows"][0]
     assert row["seconds"]["device"] == 0.25 and row["bytes_per_second"] == 2048 / 0.25
     assert row["hashes_per_second"] == 28 and "250.0000" in done.stdout.splitlines()[1]
+    assert [(one["name"], one["bytes_per_second"]) for one in row["passes"]] == [
+        ("fft_a", round(1024 / 0.05)),
+        ("fft_b", round(1024 / 0.19)),
+    ]
+    assert row["operations"][1] == {"name": "fusion", "seconds": 0.01}
+
+
+def test_a_pass_below_the_target_is_not_hidden_by_the_others(tmp_path):
+    """Together they reach the rate; one of them does not."""
+    out = tmp_path / "op.json"
+    before = PLAIN.format(expected="x * 2") + PROFILED.format(ran=[("fft_a", 0.1), ("fft_b", 0.3)])
+    before += "import jax\njax.default_backend = lambda: 'gpu'\n"
+    for rate, met in ((1024 / 0.31, True), (2048 / 0.4, False)):
+        target = f"ops.TARGETS = dict(double=('bytes', {rate}))"
+        script("bench_op", *SMALL, f"--out={out}", before=before + target)
+        assert json.loads(out.read_text())["rows"][0]["target"]["met"] is met
 
 
 def test_a_kernel_with_another_result_is_not_reported(tmp_path):

@@ -34,6 +34,7 @@ def measured(tmp_path_factory):
         "benchmark_pipeline",
         *SMALL,
         "--sections=legacy26,vm,throughput",
+        "--sources=device,numpy,pinned",
         "--throughput_params=published",
         "--throughput_log_size=6",
         "--proofs=3",
@@ -55,7 +56,7 @@ def row_of(document: dict, section: str, workload: str, source: str) -> dict:
 
 def test_every_workload_and_source_has_a_verified_row(measured):
     document, done, _ = measured
-    assert last(done)["measured"] == len(document["rows"]) == 7
+    assert last(done)["measured"] == len(document["rows"]) == 9
     assert document["schema"] == _benchmark.SCHEMA
     for row in document["rows"]:
         assert row["status"] == MEASURED and row["verified"] is True
@@ -90,8 +91,8 @@ def test_a_proof_row_has_times_stages_and_limits(measured):
 
 def test_the_source_does_not_change_the_proof(measured):
     for workload in ("legacy26", "vm"):
-        digests = {row_of(measured[0], "proof", workload, s)["sha256"] for s in ("device", "numpy")}
-        assert len(digests) == 1
+        rows = [row_of(measured[0], "proof", workload, s) for s in ("device", "numpy", "pinned")]
+        assert len({row["sha256"] for row in rows}) == 1
 
 
 @pytest.mark.slow
@@ -137,7 +138,7 @@ def test_append_merges_and_a_new_run_does_not_overwrite(measured, tmp_path):
     assert "--out: expected a new file, or --append" in error
     assert json.loads(out.read_text()) == document
     row = last(script("benchmark_pipeline", *again, "--append", "--log_sizes=6,7"))
-    assert (row["measured"], row["rows"]) == (2, 8)
+    assert (row["measured"], row["rows"]) == (2, 10)
     merged = json.loads(out.read_text())
     assert [run["arguments"] for run in merged["runs"]][1][-2:] == ["--append", "--log_sizes=6,7"]
     assert row_of(merged, "proof", "vm", "numpy")["run"] == 0
@@ -379,6 +380,36 @@ def test_without_matplotlib_the_picture_is_left_out_in_a_line(measured):
     absent = "import sys\nsys.modules['matplotlib'] = None"
     done = script("benchmark_pipeline", f"--plot_only={measured[2]}", before=absent)
     assert done.returncode == 0 and "no picture: matplotlib is not installed" in done.stdout
+    # All that a row has is printed: stages, memory, bytes.
+    one = row_of(measured[0], "proof", "vm", "numpy")
+    at = done.stdout.index("proof vm 2^6 published host numpy; cpu/xla")
+    said = done.stdout[at:].split("\n\n")[0]
+    assert one["sha256"] in said and f"{one['felts']} felts" in said
+    for word in ("set-up", "cells", "commit interaction", "sum, stage by stage", "openings"):
+        assert word in said
+
+
+def test_rows_that_were_measured_elsewhere_are_merged_with_their_runs(measured, tmp_path):
+    document, _, path = measured
+    part, out = tmp_path / "part.json", tmp_path / "all.json"
+    one = row_of(document, "proof", "vm", "numpy")
+    again = one | {"run": 1, "seconds": one["seconds"] | {"set_up": 7.0}}
+    runs = [document["runs"][0], document["runs"][0] | {"arguments": ["elsewhere"]}]
+    part.write_text(json.dumps(document | {"runs": runs, "rows": [again]}))
+    out.write_text(path.read_text())
+    before = "import sys\nsys.modules['jax'] = None"  # nothing is measured
+    row = last(script("benchmark_pipeline", f"--merge={part}", f"--out={out}", before=before))
+    assert (row["rows"], row["merged"]) == (len(document["rows"]), 1)
+    merged = json.loads(out.read_text())
+    assert [run["arguments"] for run in merged["runs"]][1:] == [["elsewhere"]]
+    assert row_of(merged, "proof", "vm", "numpy") == again
+    others = [r for r in merged["rows"] if r["run"] == 0]
+    assert others == [r for r in document["rows"] if r != one]
+    # Bytes that differ are refused, and the file stays as it was.
+    part.write_text(json.dumps(document | {"runs": runs, "rows": [again | {"sha256": "0" * 64}]}))
+    done = script("benchmark_pipeline", f"--merge={part}", f"--out={out}")
+    assert "expected the bytes of" in assert_one_sentence(done, EXIT_FAILED)
+    assert json.loads(out.read_text()) == merged
 
 
 # The document, without proving.

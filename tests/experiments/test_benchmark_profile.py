@@ -48,12 +48,13 @@ def test_every_kernel_belongs_to_its_stage(without):
     assert profile.by_stage(events(n for n, _ in proof)) == pytest.approx(want)
 
 
-def test_busy_is_the_sum_of_the_operations(monkeypatch):
-    runs = iter([events(["a", "b"]), events(["a", "b", "c"]), events(["a"])])
+def test_operations_have_the_median_of_their_seconds(monkeypatch):
+    times = [(1, 9), (2, 7), (4, 8)]
+    runs = iter([[profile.Event(0, a, "a"), profile.Event(9, b, "b")] for a, b in times])
     monkeypatch.setattr(profile, "profiled", lambda run: next(runs))
-    assert profile.busy(lambda: None) == pytest.approx(3e-6)
+    assert profile.operations(lambda: None) == [("a", 2e-6), ("b", 8e-6)]
     monkeypatch.setattr(profile, "profiled", lambda run: [])
-    assert profile.busy(lambda: None) is None
+    assert profile.operations(lambda: None) == []
 
 
 def test_names_are_those_of_the_kernels():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+import types
+from importlib import metadata
 
 import _record
 import pytest
+
+import jaxstark
 
 
 def test_environment_names_code_machine_and_versions():
@@ -14,7 +18,8 @@ def test_environment_names_code_machine_and_versions():
     assert env["cpu_count"] >= 1
     assert env["python"].startswith("3.")
     assert env["versions"]["numpy"]
-    assert set(env["versions"]) == {"jaxstark", "jax", "jaxlib", "numpy"}
+    assert {"jaxstark", "jax", "jaxlib", "numpy"} <= set(env["versions"])
+    assert env["versions"]["jaxstark"] == jaxstark.__version__
     assert env["git_sha"] is None or len(env["git_sha"]) == 40
     assert env["git_dirty"] in (None, True, False)
     assert json.loads(_record.compact(env)) == env
@@ -26,6 +31,28 @@ def test_environment_names_the_device():
     assert env["platform"] == "cpu"
     assert env["device_kind"]
     assert env["device_count"] >= 1
+    assert env["platform_version"] == "cpu" and env["driver"] is None
+
+
+def test_environment_names_the_driver_and_the_plug_in_of_a_gpu(monkeypatch):
+    class Device:
+        platform, device_kind = "gpu", "a GPU"
+        client = types.SimpleNamespace(platform_version="cuda 13000")
+
+    monkeypatch.setattr(pytest.importorskip("jax"), "devices", lambda: [Device()])
+    monkeypatch.setattr(_record, "_said", lambda command: f"{command[0]} 580.1\n580.1")
+    versions = {"jax-cuda13-plugin": "0.11.2"}
+
+    def version(package):
+        if package not in versions:
+            raise metadata.PackageNotFoundError
+        return versions[package]
+
+    monkeypatch.setattr(metadata, "version", version)
+    env = _record.environment()
+    assert (env["driver"], env["platform_version"]) == ("nvidia-smi 580.1", "cuda 13000")
+    assert env["versions"]["jax-cuda13-plugin"] == "0.11.2" and env["versions"]["jax"] is None
+    assert "jax-cuda12-plugin" not in env["versions"]
 
 
 def test_environment_outside_a_clone_has_no_sha(tmp_path, monkeypatch):

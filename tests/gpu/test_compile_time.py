@@ -12,7 +12,7 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
-from jaxstark import composition, deep  # noqa: E402
+from jaxstark import commit, composition, deep  # noqa: E402
 from jaxstark.air.legacy26 import legacy26  # noqa: E402
 from jaxstark.logup import elements_shape  # noqa: E402
 from jaxstark.pallas import together  # noqa: E402
@@ -26,7 +26,10 @@ from jaxstark.pallas.fri import api as fri  # noqa: E402
 from jaxstark.pallas.grind import api as grind  # noqa: E402
 from jaxstark.pallas.oods import api as oods  # noqa: E402
 from jaxstark.pallas.together import side_by_side  # noqa: E402
-from tests.resident.test_program import VM, VM_SIZES  # noqa: E402
+from jaxstark.resident import commitments  # noqa: E402
+from jaxstark.resident.program import Program, abstract_tables  # noqa: E402
+from jaxstark.shape import INTERACTION  # noqa: E402
+from tests.resident.test_program import PARAMS, VM, VM_SIZES  # noqa: E402
 
 pytestmark = pytest.mark.gpu
 MAX_SECONDS = 5.0
@@ -116,30 +119,21 @@ def lookups(air, sizes, *which):
     return run, (each, *scalars(air))
 
 
-SIZES = (8, 12, 16, L)
+def transforms(air, sizes, *which):
+    """Of all LogUp columns, and the hash beside them; one of the launches."""
+    of = air.shape(sizes, {name: [0, 0] for name, _ in air.public_values})
+    p = Program(air.structure, of, PARAMS)
+    batches = [info.n_batches for info in air.info.components]
+    # As ``lookups`` returns them: the last batch is an array of its own.
+    rows = [(4 * n, k) for m, k in zip(batches, sizes, strict=True) for n in (m - 1, 1) if m and n]
 
+    def run(tables, columns, mixed):
+        groups = commit.pieces_by_size(columns, of.columns[INTERACTION], p.groups[INTERACTION])
+        hashing = [channel.hashing(mixed)]
+        return launch_of(lambda: commitments.polynomials(p, tables, groups, hashing), *which)
 
-def interpolations(sizes, *which):
-    """Of several sizes; one of the launches."""
-
-    def run(columns, tables):
-        each = [
-            fft.interpolation_of_rows(x, t) if k > 10 else fft.interpolation(x, t)
-            for x, t, k in zip(columns, tables, sizes, strict=True)
-        ]
-        return launch_of(lambda: side_by_side(each, interpret=False), *which)
-
-    return run, ([shape(C, 1 << k) for k in sizes], [shape(1 << k) for k in sizes])
-
-
-def evaluations(sizes, *which):
-    """Of several sizes; one of the launches."""
-
-    def run(columns, tables):
-        each = [fft.evaluation(x, k + 1, t) for x, k, t in zip(columns, sizes, tables, strict=True)]
-        return launch_of(lambda: side_by_side(each, interpret=False), *which)
-
-    return run, ([shape(C, 1 << k) for k in sizes], [shape(2 << k) for k in sizes])
+    mixed = shape(8), shape(4 * sum(n > 0 for n in batches))
+    return run, (abstract_tables(p), [shape(n, 1 << k) for n, k in rows], mixed)
 
 
 def defect(air, sizes):
@@ -206,8 +200,7 @@ KERNELS = {
     },
     **{f"quotients, launch {i + 1} of 4": quotients(VM, VM_SIZES, i, 4) for i in range(4)},
     **{f"lookups, launch {i + 1} of 7": lookups(VM, VM_SIZES, i, 7) for i in range(7)},
-    **{f"interpolations, launch {i + 1} of 4": interpolations(SIZES, i, 4) for i in range(4)},
-    **{f"evaluations, launch {i + 1} of 2": evaluations(SIZES, i, 2) for i in range(2)},
+    **{f"transforms, launch {i + 1} of 4": transforms(VM, VM_SIZES, i, 4) for i in range(4)},
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
     "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),
@@ -224,10 +217,13 @@ KERNELS = {
         )
         for step in (1, 2, 3, 4)
     },
-    "FRI tail": (
-        lambda v, t, d: fri.tail(v, t, d, (4, 4)),
-        (shape(4, 1 << 11), shape(2 << L), shape(8)),
-    ),
+    **{
+        f"FRI tail 2^{log}": (
+            partial(lambda steps, v, t, d: fri.tail(v, t, d, steps), steps),
+            (shape(4, 1 << log), shape(2 << L), shape(8)),
+        )
+        for log, steps in ((11, (4, 4)), (13, (4, 4, 4)))
+    },
     "grind": (grind.grind, (shape(8), shape(2))),
 }
 

@@ -37,7 +37,11 @@ def check(name: str, proof: jaxstark.Proof, where: str) -> None:
     made = proof.provenance
     assert made is not None
     assert (made.device, made.transcript) == (jax.devices()[0].device_kind, where)
-    assert all(text.startswith("mosaic_gpu") for text in made.stages.values())
+    stages = dict(made.stages)
+    assert stages.pop("open") == "xla"
+    work = stages.pop("proof of work")
+    assert work == ("mosaic_gpu" if CASES[name].params.pow_bits else "none")
+    assert all(text.startswith("mosaic_gpu") for text in stages.values())
 
 
 def prove(name: str, where: str) -> jaxstark.Proof:

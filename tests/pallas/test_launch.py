@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from functools import partial
 from pathlib import Path
 
@@ -86,9 +87,95 @@ def test_mirrored_lanes_run_backwards(lanes):
 def test_support_is_an_answer():
     good, reason = probe.supported()
     assert probe.supported() == (good, reason)
-    if not any(d.platform == "gpu" for d in jax.devices()):
-        assert not good
-        assert "finds no GPU" in reason
+    assert "\n" not in reason
+    assert good == reason.endswith("runs the probe kernel")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """``supported`` without what it kept, on a machine with a CUDA plug-in and nothing else."""
+    probe.supported.cache_clear()
+    versions = {"jax-cuda13-plugin": "9.8.7"}
+    monkeypatch.setattr(probe.doctor, "package_version", versions.get)
+    monkeypatch.setattr(probe.doctor, "nvidia", lambda: (None, None, ()))
+    monkeypatch.setattr(probe, "_platforms", lambda: "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(jax, "devices", lambda *_: broken("no backend\nsecond line"))
+    yield probe.supported
+    probe.supported.cache_clear()
+
+
+def broken(text: str):
+    raise RuntimeError(text)
+
+
+def refused(answer: tuple[bool, str], *words: str) -> None:
+    good, reason = answer
+    assert not good and "\n" not in reason
+    for word in words:
+        assert word in reason, reason
+
+
+def test_a_jax_without_cuda_names_what_to_install(asked, monkeypatch):
+    monkeypatch.setattr(probe.doctor, "package_version", lambda name: None)
+    extras = ("pip install 'jaxstark[cuda12]'", "pip install 'jaxstark[cuda13]'")
+    refused(asked(), f"JAX {jax.__version__} is installed without CUDA", *extras)
+    declared = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    assert {"cuda12", "cuda13"} <= set(declared["optional-dependencies"])
+
+
+@pytest.mark.parametrize(
+    ("platforms", "hidden"), [("cpu", True), ("tpu,cpu", True), ("cpu,cuda", False), ("GPU", False)]
+)
+def test_platforms_that_hide_a_gpu_are_named(asked, monkeypatch, platforms, hidden):
+    monkeypatch.setattr(probe, "_platforms", lambda: platforms)
+    words = f"JAX_PLATFORMS={platforms!r} hides GPUs"
+    _, reason = asked()
+    assert (words in reason) == hidden
+    assert ("no NVIDIA driver" in reason) != hidden
+
+
+@pytest.mark.parametrize("value", ["", "-1"])
+def test_a_variable_that_hides_all_gpus_is_named(asked, monkeypatch, value):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    refused(asked(), f"CUDA_VISIBLE_DEVICES={value!r} hides GPUs", "unset it")
+
+
+def test_a_plug_in_without_driver_says_so(asked):
+    plugin = f"JAX {jax.__version__} with jax-cuda13-plugin 9.8.7 finds no GPU"
+    refused(asked(), plugin, "no NVIDIA driver", "nvidia-smi")
+
+
+def test_an_old_driver_is_to_be_updated(asked, monkeypatch):
+    monkeypatch.setattr(probe.doctor, "nvidia", lambda: ("470.57.02", None, ()))
+    refused(asked(), "finds no GPU: update the NVIDIA driver", "525 or newer, got 470.57.02")
+
+
+def test_a_gpu_that_only_the_driver_sees_is_named(asked, monkeypatch):
+    gpu = probe.doctor.Gpu("NVIDIA H100 NVL", "9.0", None, None)
+    monkeypatch.setattr(probe.doctor, "nvidia", lambda: ("580.12", "13.0", (gpu,)))
+    words = ("driver 580.12 has NVIDIA H100 NVL", "RuntimeError: no backend", "reinstall")
+    refused(asked(), *words)
+
+
+def test_a_gpu_that_runs_the_probe_is_supported(asked, monkeypatch):
+    """Whatever its name."""
+    real = jax.local_devices(backend="cpu")[0]
+    monkeypatch.setattr(jax, "devices", lambda *_: [real])
+    monkeypatch.setattr(probe, "_probe", lambda w: w[:, 0] + np.uint32(3) * w[:, 1])
+    assert asked() == (True, f"{real.device_kind} with JAX {jax.__version__} runs the probe kernel")
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["raises", "wrong"])
+def test_a_gpu_that_fails_the_probe_is_named(asked, monkeypatch, wrong):
+    """Of what a compiler says, which may be long, the first line."""
+    real = jax.local_devices(backend="cpu")[0]
+    monkeypatch.setattr(jax, "devices", lambda *_: [real])
+    monkeypatch.setattr(
+        probe, "_probe", lambda w: w[:, 0] if wrong else broken("no sm_75\n" + "x" * 999)
+    )
+    reason = "a wrong result" if wrong else "does not run the probe kernel: RuntimeError: no sm_75"
+    refused(asked(), f"{real.device_kind} with JAX {jax.__version__}", reason)
 
 
 def test_probe_lowers_for_cuda():

@@ -32,6 +32,7 @@ def copy(columns, log_size: int, interpret: bool):
     return run(lifted.cut(columns, copies_log))
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize("copies_log", range(9))
 def test_a_load_shows_the_lift(copies_log):
     """Several pairs for each warp, one, two for all warps, one."""
@@ -41,6 +42,7 @@ def test_a_load_shows_the_lift(copies_log):
     np.testing.assert_array_equal(got, lift(columns, log_size))
 
 
+@pytest.mark.floor
 @pytest.mark.parametrize("copies_log", [*range(9), 18])
 def test_loads_lower_for_cuda(copies_log):
     columns = jax.ShapeDtypeStruct((3, 1 << (20 - copies_log)), np.uint32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -111,6 +112,71 @@ def test_computations_side_by_side_take_as_many_launches_as_the_longest():
     assert call_sites(lambda: together.run_steps(in_turn(chains(False)), interpret=False)) == 5
 
 
+def weighed(*codes: int, interpret: bool = False) -> together.Steps:
+    """Kernels that follow each other, with so much code."""
+    source = words(1)
+    for code in codes:
+        source, _ = yield scaled(3, source, interpret=interpret)._replace(code=code)
+    return source
+
+
+def recorded(run, monkeypatch) -> list[list[Kernel]]:
+    """Kernels of each launch, none of which runs."""
+    seen = []
+
+    def record(kernels, *, interpret):
+        del interpret
+        seen.append(kernels)
+        return [list(kernel.out) for kernel in kernels]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "run_together", record)
+        run()
+    return seen
+
+
+def test_computations_that_start_late_make_the_same_and_end_together(monkeypatch):
+    """One with a delay beyond the rounds of the others, too."""
+
+    def run(*delays: int):
+        return together.side_by_side(chains(True), interpret=True, delays=delays)
+
+    for delays, expected in (
+        ((), [[1, 2], [1, 2], [1]]),
+        ((1,), [[1], [1, 2], [1, 2]]),
+        ((3, 6, 1), [[1], [1], [1, 2], [2]]),
+    ):
+        seen = recorded(lambda delays=delays: run(*delays), monkeypatch)
+        assert [[kernel.grid[0] for kernel in some] for some in seen] == expected
+    for one, other in zip(jax.jit(lambda: run(1))(), jax.jit(run)(), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_launches_of_what_starts_late_are_cut_by_their_code(monkeypatch):
+    """The second round has room for a chain of one kernel, unless it is too long."""
+
+    def codes(short: int, *delays: int):
+        each = [weighed(short), weighed(MOST - 2, 9)]
+        seen = recorded(
+            lambda: together.side_by_side(each, interpret=False, delays=delays), monkeypatch
+        )
+        return [sorted(kernel.code for kernel in some) for some in seen]
+
+    assert codes(MOST - 9) == [[MOST - 2], [MOST - 9], [9]]
+    assert codes(MOST - 9, 1) == [[MOST - 2], [9, MOST - 9]]
+    assert codes(MOST - 8, 1) == [[MOST - 2], [MOST - 8], [9]]
+
+
+def test_kernels_of_a_computation_are_counted_and_not_run(monkeypatch):
+    lengths = []
+
+    def run():
+        lengths.extend(together.length(partial(chain, words(2), f, True)) for f in ((), (3, 5, 7)))
+
+    assert recorded(run, monkeypatch) == []
+    assert lengths == [0, 3]
+
+
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
@@ -129,10 +195,6 @@ def test_code_is_dealt_out_to_few_launches(codes, expected):
 
 
 def test_launches_are_cut_by_their_code():
-    def weighed(code: int):
-        (target, _) = yield scaled(3, words(1), interpret=False)._replace(code=code)
-        return target
-
     def run(*codes: int):
         return together.side_by_side([weighed(code) for code in codes], interpret=False)
 
@@ -140,18 +202,7 @@ def test_launches_are_cut_by_their_code():
     assert call_sites(lambda: run(MOST - 3, 1, 2)) == 1
 
 
-def test_chains_come_first_and_small_kernels_last():
-    seen = []
-
-    def record(kernels, *, interpret):
-        del interpret
-        seen.append([kernel.grid for kernel in kernels])
-        return [list(kernel.out) for kernel in kernels]
-
-    original, together.run_together = together.run_together, record
-    try:
-        each = [chain(words(n), (3,), True) for n in (2, 9, 1, 4)]
-        together.side_by_side(each, interpret=True)
-    finally:
-        together.run_together = original
-    assert seen == [[(1,), (9,), (4,), (2,)]]
+def test_chains_come_first_and_small_kernels_last(monkeypatch):
+    each = [chain(words(n), (3,), True) for n in (2, 9, 1, 4)]
+    seen = recorded(lambda: together.side_by_side(each, interpret=True), monkeypatch)
+    assert [[kernel.grid for kernel in some] for some in seen] == [[(1,), (9,), (4,), (2,)]]

@@ -14,7 +14,7 @@ from jaxstark.resident.program import Program  # noqa: E402
 
 @pytest.mark.parametrize(
     ("log_size", "begins"),
-    [(10, 11), (15, 12), (16, 9), (18, 11), (20, 9), (22, 11), (23, 12), (24, 13)],
+    [(10, 11), (15, 12), (16, 9), (18, 11), (20, 13), (22, 11), (23, 12), (24, 13)],
 )
 def test_the_tail_begins_where_a_block_is_fast_enough_and_takes_all_that_is_left(log_size, begins):
     """2^13 values only in large proofs, which have launches enough."""

@@ -95,7 +95,7 @@ def test_prove_raises_instead_of_a_partial_proof(device, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         patch.setattr(resident_batch, "_compiled", fail)
         with pytest.raises(MemoryError, match="no proof was made: 3 proofs of"):
-            resident_batch.start([trace] * 2, SHAPE, key, 3)
+            resident_batch.start(resident_batch.send([trace] * 2, SHAPE, key, 3))
     memory.check.cache_clear()
     device(1000)
     with pytest.raises(ValueError, match="memory of the device: expected"):

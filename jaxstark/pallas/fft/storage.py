@@ -24,7 +24,7 @@ from jax.experimental import pallas as pl
 
 from jaxstark.circle import bit_reverse
 from jaxstark.pallas import launch
-from jaxstark.pallas.fft.config import CODE, StorageConfig
+from jaxstark.pallas.fft.config import STORAGE_CODE, StorageConfig
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import Kernel, Steps
 
@@ -120,7 +120,7 @@ def to_storage(
     if config.interleave:
         scratch += ((group, COLUMNS, _PART, 2),)
     cut = tuple(p.rows.reshape(len(p.rows), _PART, middles, _PART, 2) for p in pieces)
-    (words,) = yield Kernel(body, (out,), (ends[-1], middles), scratch, cut, CODE)
+    (words,) = yield Kernel(body, (out,), (ends[-1], middles), scratch, cut, STORAGE_CODE)
     return words.reshape(columns, size)
 
 

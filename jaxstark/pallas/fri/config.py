@@ -6,10 +6,11 @@ from typing import NamedTuple, Self
 
 # Most values of the first layer of a tail, by shared memory: 24 bytes for each.
 MAX_TAIL = 1 << 13
-# One block takes longer for 2^13 values than launches of their own, which are three: proofs over
-# domains of ``2^LARGE_LOG`` points or more, where it makes no difference, spare them.
+# One block takes some 30 us longer for 2^13 values than launches of their own, which are three, and
+# take time to compile. Proofs over domains of ``2^LARGE_LOG`` points or more spare them: they have
+# the most launches, and lose the least by it.
 SHORT_TAIL = 1 << 12
-LARGE_LOG = 24
+LARGE_LOG = 21
 
 
 def most_in_tail(log_domain: int) -> int:

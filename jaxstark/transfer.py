@@ -2,9 +2,9 @@
 
 A copy out of ordinary memory goes through a buffer that one thread fills, far more slowly than the
 link carries: large arrays are sent in parts by several threads. What lies in page-locked memory
-already is sent as it is. A result that the program itself
-puts into page-locked memory of the host is there when the program ends, which saves the wait for a
-copy after it. Nothing here is for devices other than GPUs, whose arrays take JAX's own way.
+already is sent as it is. A result that the program itself puts into page-locked memory of the host
+is there when the program ends, which saves the wait for a copy after it. But for the second of
+these, nothing here is for devices other than GPUs, whose arrays take JAX's own way.
 """
 
 from __future__ import annotations

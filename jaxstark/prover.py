@@ -168,7 +168,10 @@ def run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: Clock, check:
         last_layer=tuple(layers.last_layer),
     )
     clock.done("open")
-    made = provenance("host", dict.fromkeys(STAGES, "xla"))
+    ran = {stage: "xla" for stage in STAGES if air.has_lookups or stage != "commit interaction"}
+    if not params.pow_bits:
+        ran["proof of work"] = "none"
+    made = provenance("host", ran)
     return Proof(key.profile, air.name, key.log_sizes, tuple(claimed), stark, made)
 
 

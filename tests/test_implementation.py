@@ -13,6 +13,7 @@ jax = pytest.importorskip("jax")
 
 import jaxstark  # noqa: E402
 from jaxstark import implementation  # noqa: E402
+from jaxstark.air.range_sum import range_sum, range_sum_trace  # noqa: E402
 from jaxstark.air.wide_fibonacci import wide_fibonacci, wide_fibonacci_columns  # noqa: E402
 from jaxstark.implementation import STAGES, Clock, choose  # noqa: E402
 from jaxstark.pallas import probe  # noqa: E402
@@ -187,7 +188,7 @@ def test_provenance_is_recorded_and_is_no_part_of_a_proof(trace):
     made = proof.provenance
     assert made is not None
     assert made.device == jax.devices()[0].device_kind and made.transcript == "host"
-    assert dict(made.stages) == dict.fromkeys(STAGES, "xla")
+    assert {**made.stages} == ran(PARAMS.pow_bits, "commit interaction")
     for other in (
         Proof.from_bytes(proof.to_bytes()),
         Proof.from_json(proof.to_json()),
@@ -197,6 +198,22 @@ def test_provenance_is_recorded_and_is_no_part_of_a_proof(trace):
         assert other == proof and hash(other) == hash(proof)
         assert other.to_bytes() == proof.to_bytes() and other.to_json() == proof.to_json()
     assert "provenance" not in repr(proof) and made.device not in proof.to_json()
+
+
+def ran(bits: int, *without: str) -> dict[str, str]:
+    """What the prover under XLA runs."""
+    stages = {stage: "xla" for stage in STAGES if stage not in without}
+    return stages if bits else stages | {"proof of work": "none"}
+
+
+@pytest.mark.parametrize("bits", [0, 2])
+def test_provenance_names_the_stages_that_there_were(bits):
+    """Lookups have a stage of their own; without bits nothing is searched."""
+    columns, public = range_sum_trace(5, 4, seed=1)
+    params = replace(PARAMS, pow_bits=bits)
+    lookups = Trace(range_sum(4), columns, public)
+    made = jaxstark.prove(lookups, params=params, insecure=True).provenance
+    assert made is not None and {**made.stages} == ran(bits)
 
 
 def test_provenance_does_not_change_a_golden_proof():

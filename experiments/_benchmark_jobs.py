@@ -102,7 +102,7 @@ def repeated(
     seconds: list[float] = []
     while True:
         start = time.perf_counter()
-        out = _ready(run())
+        out = ready(run())
         seconds.append(time.perf_counter() - start)
         if len(seconds) > at_most or sum(seconds[1:]) > within or seconds[0] > patience:
             return out, _script.spread(seconds[1:] or seconds, DIGITS)
@@ -283,7 +283,7 @@ def _moved(table: Any, source: str) -> Any:
     return jax.block_until_ready(jnp.asarray(table.array))
 
 
-def _ready(out: Any) -> Any:
+def ready(out: Any) -> Any:
     """``out``, once the arrays of a trace are there."""
     import jax
 

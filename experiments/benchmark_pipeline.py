@@ -44,6 +44,7 @@ flags.DEFINE_list("log_sizes", ["10", "16", "18", "20", "22", "24"], "log2 of le
 flags.DEFINE_list("vm_log_sizes", ["10", "16", "20"], "log2 of the sound machine's steps.")
 flags.DEFINE_list("networks", list(_benchmark_jobs.SAMPLES), "Networks of the inference.")
 flags.DEFINE_list("cold_log_sizes", ["20"], "log2 of the rows of first proofs.")
+flags.DEFINE_list("cold_workloads", list(_benchmark_cold.WORKLOADS), "What is proved first.")
 flags.DEFINE_list("params", ["published", "stwo-96"], f"Parameters: {', '.join(PARAMS)}.")
 flags.DEFINE_list(
     "transcripts", None, "Who runs the channel: host, device; by default all that the device runs."
@@ -99,6 +100,7 @@ class Bench:
         self.log_sizes = _script.numbers("log_sizes", FLAGS.log_sizes, 6, most)
         self.vm_log_sizes = _script.numbers("vm_log_sizes", FLAGS.vm_log_sizes, 6, 24)
         self.cold_log_sizes = _script.numbers("cold_log_sizes", FLAGS.cold_log_sizes, 6, 24)
+        self.cold_workloads = _script.chosen("cold_workloads", _benchmark_cold.WORKLOADS)
         self.networks = _script.chosen("networks", tuple(_benchmark_jobs.SAMPLES))
         self.params = _script.chosen("params", tuple(PARAMS))
         self.sources = _script.chosen("sources", _benchmark_jobs.SOURCES)
@@ -140,20 +142,18 @@ def settle_transcripts(bench: Bench) -> list[str]:
 def cold(bench: Bench) -> None:
     """First proofs. Before this process takes the device, whose memory the children need."""
     script = str(Path(__file__).resolve())
-    for log_size in bench.cold_log_sizes:
-        for name in bench.params:
-            for transcript in bench.transcripts or TRANSCRIPTS:
-                print(f"cold: 2^{log_size} {name}, {transcript} transcript", flush=True)
-                try:
-                    for row in _benchmark_cold.rows(
-                        script, log_size, name, transcript, FLAGS.implementation
-                    ):
-                        bench.recorder.begin(row.pop("environment"))
-                        bench.recorder.add(row)
-                except _benchmark_cold.Refused as error:
-                    if bench.transcripts is not None or transcript == "host":
-                        raise
-                    print(f"not measured: {error}", flush=True)
+    transcripts = bench.transcripts or TRANSCRIPTS
+    for case in product(bench.cold_workloads, bench.cold_log_sizes, bench.params, transcripts):
+        workload, log_size, name, transcript = case
+        print(f"cold: {workload}, 2^{log_size} {name}, {transcript} transcript", flush=True)
+        try:
+            for row in _benchmark_cold.rows(script, *case, FLAGS.implementation):
+                bench.recorder.begin(row.pop("environment"))
+                bench.recorder.add(row)
+        except _benchmark_cold.Refused as error:
+            if bench.transcripts is not None or transcript == "host":
+                raise
+            print(f"not measured: {error}", flush=True)
 
 
 def proofs(bench: Bench, transcripts: list[str]) -> None:
@@ -258,11 +258,11 @@ def merge(files: Sequence[Path], out: Path) -> int:
 
 def child() -> int:
     """A first proof, in a process of its own."""
-    log_size, name, transcript = FLAGS.cold_child.split(",")
+    workload, log_size, name, transcript = FLAGS.cold_child.split(",")
     _record.setup_jax_cache(FLAGS.jax_cache)
     _record.last_line(
         _benchmark_cold.child(
-            int(log_size), name, transcript, FLAGS.implementation, FLAGS.cold_started
+            workload, int(log_size), name, transcript, FLAGS.implementation, FLAGS.cold_started
         )
     )
     return _script.OK

@@ -147,12 +147,14 @@ def test_append_merges_and_a_new_run_does_not_overwrite(measured, tmp_path):
     assert row_of(document, "proof", "legacy26", "device")["sha256"] == new[0]["sha256"]
 
 
-def test_first_proofs_come_from_fresh_processes(tmp_path):
+@pytest.mark.parametrize("workload", ["legacy26", pytest.param("vm", marks=pytest.mark.slow)])
+def test_first_proofs_come_from_fresh_processes(workload, tmp_path):
     out = tmp_path / "results.json"
     row = last(
         script(
             "benchmark_pipeline",
             "--sections=cold",
+            f"--cold_workloads={workload}",
             "--cold_log_sizes=6",
             *QUICK,
             "--implementation=xla",
@@ -162,7 +164,8 @@ def test_first_proofs_come_from_fresh_processes(tmp_path):
     assert row["measured"] == 2
     empty, filled = json.loads(out.read_text())["rows"]
     assert (empty["cache"], filled["cache"]) == ("empty", "filled")
-    assert empty["sha256"] == filled["sha256"]
+    assert empty["sha256"] == filled["sha256"] and empty["workload"] == workload
+    assert empty["sound_air"] is (workload == "vm")
     for row in (empty, filled):
         parts = [row["seconds"][name] for name in ("start", "device", "trace", "proof")]
         assert row["seconds"]["to_proof"] == pytest.approx(sum(parts), abs=0.01)
@@ -343,6 +346,7 @@ BAD = {
     "runs": (["--warm_runs=0"], "warm_runs"),
     "submit": (["--submit", "--sections=throughput"], "--submit: expected a section among"),
     "kernels": (["--implementation=mosaic_gpu", "--sections=vm"], "got 'mosaic_gpu', but JAX"),
+    "first": (["--cold_workloads=iris"], "--cold_workloads: expected some of legacy26, vm"),
     "cold": (["--transcripts=device", "--sections=cold"], "expected 'host' with implementation"),
     "device": (["--transcripts=device", "--sections=vm"], "expected 'host' with implementation"),
 }

@@ -13,6 +13,7 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jaxstark  # noqa: E402
+from jaxstark import transfer  # noqa: E402
 from jaxstark.errors import ProvingError  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
@@ -107,12 +108,23 @@ def test_t31_another_trace_is_another_proof(prover):
     assert proof != golden(COMPILED[0]).proof
 
 
+def test_t31_a_trace_in_page_locked_memory_has_the_same_proof(prover):
+    trace, _ = CASES[COMPILED[0]].example()
+    columns = trace.host_columns()["steps"]
+    table = transfer.lock(np.stack([columns[name] for name in trace.columns["steps"]]))
+    assert transfer.page_locked(table)
+    locked = Trace(trace.air, {"steps": table})
+    check(COMPILED[0], prover(locked), "device")
+    assert all(np.array_equal(c, columns[n]) for n, c in locked.host_columns()["steps"].items())
+
+
 def test_a_broken_trace_is_a_proving_error(prover):
     trace, _ = CASES[COMPILED[0]].example()
     columns = {name: np.array(c) for name, c in trace.columns["steps"].items()}
     columns["product"][17] ^= 1
-    with pytest.raises(ProvingError, match="component steps, row 17, C11: expected 0, got"):
-        prover(Trace(trace.air, {"steps": columns}))
+    for given in (columns, transfer.lock(np.stack(list(columns.values())))):
+        with pytest.raises(ProvingError, match="component steps, row 17, C11: expected 0, got"):
+            prover(Trace(trace.air, {"steps": given}))
 
 
 def test_t37_a_compiled_proof_is_found_again(prover, folder, compilations):

@@ -14,6 +14,7 @@ it. The last line is one JSON object.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
@@ -34,6 +35,7 @@ from _benchmark_record import Recorder
 from absl import flags
 
 from jaxstark import ProofParams, require_jax
+from jaxstark.proof import write_atomically
 
 SECTIONS = ("cold", "legacy26", "vm", "inference", "throughput")
 TRANSCRIPTS = ("host", "device")
@@ -236,15 +238,21 @@ def plot(path: Path) -> None:
 
 
 def merge(files: Sequence[Path], out: Path) -> int:
-    """Put rows that were measured elsewhere into a results file, runs and all."""
+    """Put rows that were measured elsewhere into a results file, runs and all, or none of them."""
     documents = [_benchmark.load(path) for path in files]
-    for document in documents:
-        for index, run in enumerate(document["runs"]):
-            results = _benchmark.Results(out, append=True)
-            results.begin(run)
-            for row in document["rows"]:
-                if row["run"] == index:
-                    results.add({name: value for name, value in row.items() if name != "run"})
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / out.name
+        if out.exists():
+            made.write_bytes(out.read_bytes())
+        for document in documents:
+            for index, run in enumerate(document["runs"]):
+                results = _benchmark.Results(made, append=True)
+                results.begin(run)
+                for row in document["rows"]:
+                    if row["run"] == index:
+                        results.add({name: value for name, value in row.items() if name != "run"})
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, made.read_bytes())
     _record.last_line(
         {
             "experiment": "benchmark_pipeline",

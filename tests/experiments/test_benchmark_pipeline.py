@@ -409,8 +409,9 @@ def test_rows_that_were_measured_elsewhere_are_merged_with_their_runs(measured, 
     assert row_of(merged, "proof", "vm", "numpy") == again
     others = [r for r in merged["rows"] if r["run"] == 0]
     assert others == [r for r in document["rows"] if r != one]
-    # Bytes that differ are refused, and the file stays as it was.
-    part.write_text(json.dumps(document | {"runs": runs, "rows": [again | {"sha256": "0" * 64}]}))
+    # Bytes that differ are refused, and the file stays as it was: no other row is taken.
+    rows = [again | {"seconds": one["seconds"]}, again | {"sha256": "0" * 64}]
+    part.write_text(json.dumps(document | {"runs": runs, "rows": rows}))
     done = script("benchmark_pipeline", f"--merge={part}", f"--out={out}")
     assert "expected the bytes of" in assert_one_sentence(done, EXIT_FAILED)
     assert json.loads(out.read_text()) == merged

@@ -46,6 +46,14 @@ from tests.pallas.test_together import scaled, words  # noqa: E402
 pytestmark = pytest.mark.floor
 
 
+@pytest.fixture(autouse=True)
+def fresh():
+    """Nothing that another test has traced is run here, nor the other way round."""
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
 @contextmanager
 def races_fail() -> Iterator[None]:
     """``AssertionError`` if blocks race, or if no launch inside is traced with more than one.

@@ -524,7 +524,7 @@ def test_a_call_that_compiles_counts_only_where_it_is_the_only_one(durations, co
         clock[0] += next(left)
         return len(durations)
 
-    monkeypatch.setattr(_benchmark_jobs, "_ready", lambda out: out)
+    monkeypatch.setattr(_benchmark_jobs, "ready", lambda out: out)
     monkeypatch.setattr(_benchmark_jobs.time, "perf_counter", lambda: clock[0])
     out, spread = _benchmark_jobs.repeated(run)
     assert out == len(durations)

@@ -31,7 +31,6 @@ from jaxstark.starknet.header import HEADER_FELTS, Header
 from jaxstark.starknet.job import Job
 from jaxstark.starknet.outbox_sqlite import SqliteOutbox
 from jaxstark.starknet.submission import make_submission
-from jaxstark.trace import ColumnTable
 from jaxstark.vm.dense import DenseProgram
 from jaxstark.vm.execution import MEMORY_LIMIT
 
@@ -168,7 +167,7 @@ class Pipeline:
         lap("inference")
         if self._limits is None:
             self._limits = self._limits_of(execution, len(batch.rows))
-        trace = _ready(vm.trace(execution, self._limits))
+        trace = _benchmark_jobs.ready(vm.trace(execution, self._limits))
         lap("trace")
         if self.key is None:
             self.key = vm.setup(
@@ -270,13 +269,3 @@ class Pipeline:
             public = trace.public_values
             return jaxstark.compile(shape, public_values=public, **options, **cached), True
         return partial(jaxstark.prove, key=key, **options), False
-
-
-def _ready(trace: Trace) -> Trace:
-    """The trace, once its arrays are there."""
-    import jax
-
-    for table in trace.columns.values():
-        whole = isinstance(table, ColumnTable)
-        jax.block_until_ready(table.array if whole else list(table.values()))
-    return trace

@@ -13,40 +13,29 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jaxstark
+from jaxstark import doctor
 
 REPO = Path(__file__).resolve().parent.parent
-PACKAGES = ("jax", "jaxlib", "jax-cuda12-plugin", "jax-cuda13-plugin", "numpy")
+PACKAGES = ("jaxstark", "jax", "jaxlib", "numpy")
 
 
-def _said(command: Sequence[str]) -> str | None:
-    """What a command prints; None if it does not run."""
+def _git(*args: str) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["git", "-C", str(REPO), *args], capture_output=True, text=True, timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
 
 
-def _git(*args: str) -> str | None:
-    return _said(["git", "-C", str(REPO), *args])
-
-
 def _versions() -> dict[str, str | None]:
     """Of the packages that figures depend on; of a plug-in only if it is installed."""
-    found: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            if "plugin" not in package:
-                found[package] = None
-    return found
+    found = {name: doctor.package_version(name) for name in (*PACKAGES, *doctor.PLUGINS)}
+    return {name: v for name, v in found.items() if v or name not in doctor.PLUGINS}
 
 
 def _device() -> dict[str, Any]:
@@ -68,14 +57,8 @@ def _device() -> dict[str, Any]:
         "device_kind": devices[0].device_kind,
         "device_count": len(devices),
         "platform_version": devices[0].client.platform_version,
-        "driver": _driver() if devices[0].platform == "gpu" else None,
+        "driver": doctor.nvidia()[0] if devices[0].platform == "gpu" else None,
     }
-
-
-def _driver() -> str | None:
-    """Version of NVIDIA's driver."""
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    return next(iter((_said(command) or "").splitlines()), None)
 
 
 def _cpu_model() -> str | None:
@@ -106,7 +89,7 @@ def environment() -> dict[str, Any]:
         "git_sha": sha,
         "git_dirty": None if status is None else bool(status),
         "python": platform.python_version(),
-        "versions": {"jaxstark": jaxstark.__version__, **_versions()},
+        "versions": _versions(),
         **_device(),
         "cpu_count": cores,
         "cpu_model": _cpu_model(),

@@ -23,6 +23,8 @@ PACKAGES = ("jaxstark", "numpy", "jax", "jaxlib")
 CPU_EXTRA, GPU_EXTRA, CUDA13_EXTRA = (
     f"pip install 'jaxstark[{extra}]'" for extra in ("cpu", "cuda12", "cuda13")
 )
+# What brings CUDA to JAX.
+PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
 # GPUs on which the kernels were run; no other one is refused, see ``jaxstark.pallas.probe``.
 TESTED = ("H100", "H200")
 CUDA13_DRIVER = 580  # oldest driver branch that runs CUDA 13

@@ -15,7 +15,6 @@ from jaxstark.pallas.launch import LANES, launch, load, shared, sync
 
 Ref = Any
 Array = Any
-PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
 
 
 @functools.cache
@@ -45,7 +44,7 @@ def supported() -> tuple[bool, str]:
 def _no_gpu(error: Exception) -> str:
     """Why JAX has no GPU, and what to do about it."""
     found = f"JAX {jax.__version__}"
-    plugin = next((f"{p} {v}" for p in PLUGINS if (v := doctor.package_version(p))), None)
+    plugin = next((f"{p} {v}" for p in doctor.PLUGINS if (v := doctor.package_version(p))), None)
     if plugin is None:
         extras = f"{doctor.GPU_EXTRA} or {doctor.CUDA13_EXTRA}"
         return f"{found} is installed without CUDA: for a GPU, {extras}"

@@ -150,7 +150,7 @@ def finisher(
     What these need no message for is done at once, while a device still works.
     """
     terms = public_entries(trace.air, trace.public_values) if check else ([], [])
-    record = provenance(where, stages_of(program, where))
+    record = provenance(where, ran.stages(program, where))
 
     def finish(m: Messages) -> Proof:
         fault = fault_of(trace.air, key.params, terms, m) if check else None
@@ -233,9 +233,3 @@ def abstract(program: Program) -> tuple[Any, ...]:
 def messages_like(program: Program) -> Messages:
     """The shapes of the messages of a program."""
     return jax.eval_shape(partial(from_digest, program), *abstract(program))
-
-
-@lru_cache(maxsize=32)
-def stages_of(program: Program, where: str) -> dict[str, str]:
-    """What each stage runs."""
-    return ran.stages(program, where)

@@ -8,6 +8,7 @@ where the record says that the transcript does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fft import api as fft_kernels
@@ -16,6 +17,7 @@ from jaxstark.resident.program import Program
 from jaxstark.shape import INTERACTION, TRACE
 
 
+@lru_cache(maxsize=32)
 def stages(p: Program, transcript: str) -> dict[str, str]:
     """``"mosaic_gpu"``, what XLA does beside it, ``"xla"`` or ``"none"``, by name of the stage.
 

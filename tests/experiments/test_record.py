@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import types
-from importlib import metadata
 
 import _record
 import pytest
 
 import jaxstark
+from jaxstark import doctor
 
 
 def test_environment_names_code_machine_and_versions():
@@ -40,15 +40,9 @@ def test_environment_names_the_driver_and_the_plug_in_of_a_gpu(monkeypatch):
         client = types.SimpleNamespace(platform_version="cuda 13000")
 
     monkeypatch.setattr(pytest.importorskip("jax"), "devices", lambda: [Device()])
-    monkeypatch.setattr(_record, "_said", lambda command: f"{command[0]} 580.1\n580.1")
     versions = {"jax-cuda13-plugin": "0.11.2"}
-
-    def version(package):
-        if package not in versions:
-            raise metadata.PackageNotFoundError
-        return versions[package]
-
-    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(doctor, "nvidia", lambda: ("nvidia-smi 580.1", "13.0", ()))
+    monkeypatch.setattr(doctor, "package_version", versions.get)
     env = _record.environment()
     assert (env["driver"], env["platform_version"]) == ("nvidia-smi 580.1", "cuda 13000")
     assert env["versions"]["jax-cuda13-plugin"] == "0.11.2" and env["versions"]["jax"] is None

@@ -13,6 +13,7 @@ from jax.extend.mlir import ir  # noqa: E402
 from jax.interpreters import mlir  # noqa: E402
 
 from jaxstark.air.registry import SHIPPED  # noqa: E402
+from jaxstark.pallas import together  # noqa: E402
 from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
 from jaxstark.params import PRESETS, ProofParams  # noqa: E402
 from jaxstark.resident import batch, driver, stages  # noqa: E402
@@ -113,6 +114,15 @@ def test_large_proofs_lower_for_cuda(name, log_size, params, expected):
 )
 def test_large_proofs_of_the_machine_lower_for_cuda(sizes, values, expected):
     assert kernels_of(machine(sizes, values)) == expected
+
+
+@pytest.mark.slow
+def test_launches_of_the_machine_beyond_44_are_due_to_the_limit_of_code(monkeypatch, request):
+    """The others follow one another."""
+    monkeypatch.setattr(together, "MAX_CODE", 1 << 20)
+    jax.clear_caches()  # of stages with the limit
+    request.addfinalizer(jax.clear_caches)
+    assert sum(kernels_of(machine(VM_SIZES))) == 44
 
 
 @pytest.mark.floor

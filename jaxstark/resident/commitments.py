@@ -19,7 +19,7 @@ from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.fft import api as fft_kernels
-from jaxstark.pallas.together import Steps, in_turn, length, side_by_side
+from jaxstark.pallas.together import Steps, in_few_launches, in_turn
 from jaxstark.resident.program import Program, Tables
 
 Array = Any
@@ -65,26 +65,20 @@ def _of_sizes[T](
     p: Program,
     sizes: Sequence[int],
     transform: Callable[[Sequence[int]], Steps[list[T]]],
-    beside: Sequence[Steps[Any]] = (),
+    beside: Sequence[Callable[[], Steps[Any]]] = (),
 ) -> tuple[list[T], list[Any]]:
     """Transforms of arrays of some log sizes: launches are shared by sizes, and by ``beside``.
 
-    ``transform`` makes a computation for the arrays of one size, given their indices. Those of few
-    kernels start late, so that all sizes end together: the first kernels of the others, which take
-    longest to compile, leave them no room in a launch, and the last ones do.
+    ``transform`` makes a computation for the arrays of one size, given their indices.
     """
     by_size: dict[int, list[int]] = {}
     for index, k in enumerate(sizes):
         by_size.setdefault(k, []).append(index)
     makes = [partial(transform, some) for some in by_size.values()]
-    lengths = [length(make) for make in makes]
-    delays = [max(lengths) - kernels for kernels in lengths]
-    *made, others = side_by_side(
-        [*(make() for make in makes), in_turn(beside)], interpret=p.interpret, delays=delays
-    )
+    made = in_few_launches([*makes, *beside], interpret=p.interpret)
     places = [i for some in by_size.values() for i in some]
-    results = dict(zip(places, chain.from_iterable(made), strict=True))
-    return [results[index] for index in range(len(sizes))], others
+    results = dict(zip(places, chain.from_iterable(made[: len(makes)]), strict=True))
+    return [results[index] for index in range(len(sizes))], made[len(makes) :]
 
 
 def _evaluate_in_turn(
@@ -114,9 +108,12 @@ class Polynomials(NamedTuple):
 
 
 def polynomials(
-    p: Program, t: Tables, groups: Sequence[Sequence[Array]], beside: Sequence[Steps[Any]] = ()
+    p: Program,
+    t: Tables,
+    groups: Sequence[Sequence[Array]],
+    beside: Sequence[Callable[[], Steps[Any]]] = (),
 ) -> tuple[Polynomials, list[Any]]:
-    """Those of size groups in row order; the results of what shares their launches."""
+    """Those of size groups in row order; the results of what is made to share their launches."""
 
     def transform(some: Sequence[int]) -> Steps[list[tuple[Array, Array]]]:
         coefficients = yield from in_turn([_interpolate_rows(p, t, groups[i]) for i in some])

@@ -87,7 +87,7 @@ def commit_interaction(
     tree = p.shape.columns[INTERACTION]
     groups = commit.pieces_by_size(columns, tree, p.groups[INTERACTION])
     # A hash that the channel needs no sooner than at the root.
-    hashing = [] if mixed is None else [channel.hashing(mixed, interpret=p.interpret)]
+    hashing = [] if mixed is None else [partial(channel.hashing, mixed, interpret=p.interpret)]
     polynomials, digests = commitments.polynomials(p, t, groups, hashing)
     return commitments.make(p, t, polynomials, digests[0] if digests else None)
 

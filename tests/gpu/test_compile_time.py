@@ -129,7 +129,7 @@ def transforms(air, sizes, *which):
 
     def run(tables, columns, mixed):
         groups = commit.pieces_by_size(columns, of.columns[INTERACTION], p.groups[INTERACTION])
-        hashing = [channel.hashing(mixed)]
+        hashing = [partial(channel.hashing, mixed)]
         return launch_of(lambda: commitments.polynomials(p, tables, groups, hashing), *which)
 
     mixed = shape(8), shape(4 * sum(n > 0 for n in batches))
@@ -198,9 +198,9 @@ KERNELS = {
         for i, n in enumerate(NAMES)
         if VM.info.components[i].n_entries
     },
-    **{f"quotients, launch {i + 1} of 4": quotients(VM, VM_SIZES, i, 4) for i in range(4)},
-    **{f"lookups, launch {i + 1} of 7": lookups(VM, VM_SIZES, i, 7) for i in range(7)},
-    **{f"transforms, launch {i + 1} of 4": transforms(VM, VM_SIZES, i, 4) for i in range(4)},
+    **{f"quotients, launch {i + 1} of 3": quotients(VM, VM_SIZES, i, 3) for i in range(3)},
+    **{f"lookups, launch {i + 1} of 6": lookups(VM, VM_SIZES, i, 6) for i in range(6)},
+    **{f"transforms, launch {i + 1} of 5": transforms(VM, VM_SIZES, i, 5) for i in range(5)},
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
     "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),

@@ -143,12 +143,12 @@ def test_computations_that_start_late_make_the_same_and_end_together(monkeypatch
 
     for delays, expected in (
         ((), [[1, 2], [1, 2], [1]]),
-        ((1,), [[1], [1, 2], [1, 2]]),
+        ((1, 0, 0), [[1], [1, 2], [1, 2]]),
         ((3, 6, 1), [[1], [1], [1, 2], [2]]),
     ):
         seen = recorded(lambda delays=delays: run(*delays), monkeypatch)
         assert [[kernel.grid[0] for kernel in some] for some in seen] == expected
-    for one, other in zip(jax.jit(lambda: run(1))(), jax.jit(run)(), strict=True):
+    for one, other in zip(jax.jit(lambda: run(1, 0, 0))(), jax.jit(run)(), strict=True):
         assert np.array_equal(one, other)
 
 
@@ -163,18 +163,43 @@ def test_launches_of_what_starts_late_are_cut_by_their_code(monkeypatch):
         return [sorted(kernel.code for kernel in some) for some in seen]
 
     assert codes(MOST - 9) == [[MOST - 2], [MOST - 9], [9]]
-    assert codes(MOST - 9, 1) == [[MOST - 2], [9, MOST - 9]]
-    assert codes(MOST - 8, 1) == [[MOST - 2], [MOST - 8], [9]]
+    assert codes(MOST - 9, 1, 0) == [[MOST - 2], [9, MOST - 9]]
+    assert codes(MOST - 8, 1, 0) == [[MOST - 2], [MOST - 8], [9]]
 
 
-def test_kernels_of_a_computation_are_counted_and_not_run(monkeypatch):
-    lengths = []
+def test_kernels_of_a_computation_are_weighed_and_not_run(monkeypatch):
+    found = []
 
     def run():
-        lengths.extend(together.length(partial(chain, words(2), f, True)) for f in ((), (3, 5, 7)))
+        found.extend(together.codes(partial(weighed, *codes)) for codes in ((), (3, 5, 7)))
 
     assert recorded(run, monkeypatch) == []
-    assert lengths == [0, 3]
+    assert found == [[], [3, 5, 7]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        ([], []),
+        ([[], []], [0, 0]),
+        ([[1], [1, 1, 1], [], [1, 1]], [2, 0, 3, 1]),  # all end together
+        ([[5], [MOST - 9, MOST - 4, MOST - 4]], [0, 0]),  # room in the first round alone
+        ([[5], [9], [MOST - 9, MOST - 5, MOST]], [1, 0, 0]),  # longer ones choose first
+        ([[5, 5], [MOST, 9, MOST]], [1, 0]),  # one launch more wherever it is
+    ],
+)
+def test_short_computations_start_where_launches_have_room(codes, expected):
+    assert together.starts(codes) == expected
+
+
+def test_computations_that_start_where_there_is_room_make_the_same(monkeypatch):
+    makes = [partial(weighed, 5, interpret=True), partial(weighed, MOST - 5, MOST, interpret=True)]
+    run = partial(together.in_few_launches, makes, interpret=True)
+    seen = recorded(run, monkeypatch)
+    assert [sorted(kernel.code for kernel in some) for some in seen] == [[5, MOST - 5], [MOST]]
+    alone = [together.run_steps(make(), interpret=True) for make in makes]
+    for one, other in zip(jax.jit(run)(), alone, strict=True):
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(

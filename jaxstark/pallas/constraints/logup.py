@@ -99,7 +99,7 @@ def fractions(
         if shape[0]
     ]
     # Fitted to the components of the virtual machine.
-    code = 40 + reads.n_columns + 8 * info.n_entries
+    code = 30 + reads.n_columns + 6 * info.n_entries
     scratch, inputs = (_exchange(qm31.DEGREE),), tuple(arrays.values())
     return (yield Kernel(body, tuple(out), (blocks,), scratch, inputs, code))
 

@@ -60,7 +60,7 @@ class Part(NamedTuple):
 def code(air: Air, part: Part) -> int:
     """``Kernel.code`` of a component; fitted to those of the virtual machine."""
     info = air.info.components[part.index]
-    return 22 + part.reads.n_columns + 2 * info.n_rules + 4 * info.n_entries
+    return 10 + part.reads.n_columns + 2 * info.n_rules + 4 * info.n_entries
 
 
 def quotient(

@@ -11,9 +11,9 @@ TILE_LOG = 12
 # Columns below 2^MIN_LOG words do not fill the 128 lanes of a load.
 MIN_LOG = LANES.bit_length() - 1
 MAX_LOG = 29
-# ``together.Kernel.code`` of the passes, from times to compile: of one that reads rows in row order
-# and of an exchange upwards; of the others. ``to_storage`` takes 0.65 to 0.73 s.
-LONG_CODE, CODE, STORAGE_CODE = 90, 50, 40
+# ``together.Kernel.code`` of ``to_storage`` and, for each layer, of passes: of one that reads rows
+# in row order, of an exchange upwards, of the others.
+STORAGE_CODE, ROWS_CODE, UPWARDS_CODE, LAYER_CODE = 50, 14, 10, 6
 
 
 class FftConfig(NamedTuple):

@@ -22,7 +22,7 @@ from jax.experimental import pallas as pl
 
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies
-from jaxstark.pallas.fft.config import CODE, LONG_CODE
+from jaxstark.pallas.fft.config import LAYER_CODE, UPWARDS_CODE
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import Kernel, Steps
 
@@ -114,7 +114,7 @@ def exchange_pass(
     out = jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32)
     source = x.reshape(columns, -1, *views.shape(order[0]), 1 << low)
     inputs = source, *views.tables(table)
-    code = LONG_CODE if inverse else CODE
+    code = (UPWARDS_CODE if inverse else LAYER_CODE) * (high - low)
     (words,) = yield Kernel(body, (out,), grid, (views.memory,), inputs, code)
     return words.reshape(2 * columns if halves else columns, -1)
 

@@ -26,7 +26,7 @@ from jax.experimental import pallas as pl
 
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies, tile_views
-from jaxstark.pallas.fft.config import CODE, TILE_LOG
+from jaxstark.pallas.fft.config import LAYER_CODE, TILE_LOG
 from jaxstark.pallas.fft.tile_views import FIRST, LOWER, MIDDLE, SHAPE, UPPER, WORDS
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import Kernel, Steps
@@ -103,7 +103,7 @@ def strided_pass(
     shape = (2, columns, radix // 2) if halves else (columns, blocks, radix)
     out = jax.ShapeDtypeStruct((*shape, 1 << low), np.uint32)
     source = x.reshape(columns, -1, radix, 1 << low)
-    (words,) = yield Kernel(body, (out,), grid, (), (source, table), CODE)
+    (words,) = yield Kernel(body, (out,), grid, (), (source, table), LAYER_CODE * (high - low))
     return words.reshape(2 * columns if halves else columns, -1)
 
 
@@ -212,7 +212,8 @@ def tile_pass(
     source = x.reshape((columns, -1, *SHAPE[2:]) if repeat else (-1, *SHAPE))
     grid = tiles, -(-rows // plan.block_columns)
     inputs = source, *tile_views.tables(table)
-    (words,) = yield Kernel(body, (out,), grid, (tile_views.MEMORY,), inputs, CODE)
+    code = LAYER_CODE * plan.layers
+    (words,) = yield Kernel(body, (out,), grid, (tile_views.MEMORY,), inputs, code)
     return words.reshape(columns, -1)
 
 

@@ -39,7 +39,7 @@ from jaxstark.circle import bit_reverse
 from jaxstark.fields import m31
 from jaxstark.pallas import launch
 from jaxstark.pallas.fft import butterflies
-from jaxstark.pallas.fft.config import LONG_CODE
+from jaxstark.pallas.fft.config import ROWS_CODE
 from jaxstark.pallas.fft.storage import reverse
 from jaxstark.pallas.launch import LANES
 from jaxstark.pallas.together import Kernel, Steps
@@ -177,7 +177,8 @@ def rows_pass(
     sources = [piece.reshape(len(piece), -1, *cut) for piece in pieces]
     inputs = *sources, *tables(table, plan)
     grid, scratch = (columns, middles), ((*plan.lanes, words + 1),)
-    (v,) = yield Kernel(body, (out,), grid, scratch, inputs, LONG_CODE)
+    code = ROWS_CODE * plan.layers
+    (v,) = yield Kernel(body, (out,), grid, scratch, inputs, code)
     return v.reshape(columns, -1)
 
 

@@ -1,0 +1,247 @@
+"""The tables of documents, in Markdown, from the rows of the benchmark's results.
+
+A table stands between two comments that name it; ``filled`` writes it anew. Times are in
+milliseconds, figures of three digits, rounded up.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import _script
+from _benchmark import MEASURED, Row, backend
+from _benchmark_tables import planned_stages
+
+from jaxstark import ProofParams
+
+NETWORKS = {"iris": "Iris flower", "digits": "26 digits"}
+BLOCK = re.compile(r"(<!-- results: ([a-z -]+) -->\n).*?(<!-- end of results -->\n)", re.DOTALL)
+Document = Mapping[str, Any]
+
+
+def up(value: float, digits: int = 3) -> str:
+    """So many digits of a positive number, rounded up."""
+    power = math.floor(math.log10(value)) - digits + 1
+    rounded = math.ceil(value / 10.0**power - 1e-9)
+    if rounded == 10**digits:
+        rounded, power = rounded // 10, power + 1
+    return f"{rounded * 10.0**power:.{max(-power, 0)}f}"
+
+
+def cells(items: Iterable[object]) -> str:
+    """A line of a table."""
+    return "| " + " | ".join(map(str, items)) + " |"
+
+
+def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    """A table with its head."""
+    return "\n".join([cells(heads), "|" + "---|" * len(heads), *map(cells, lines)])
+
+
+class Figures:
+    """What a document says of the measured rows of one backend."""
+
+    def __init__(self, document: Document, of: str = "gpu/mosaic_gpu") -> None:
+        self.runs = document["runs"]
+        self.rows = [
+            row for row in document["rows"] if row["status"] == MEASURED and backend(row) == of
+        ]
+
+    def some(self, **subject: Any) -> list[Row]:
+        """The rows with these fields."""
+        return [r for r in self.rows if all(r.get(k) == v for k, v in subject.items())]
+
+    def proof(self, workload: str, log_size: int, **subject: Any) -> Row | None:
+        """That of a proof, trace and transcript on the device and ``stwo-96`` if not otherwise."""
+        usual = {"params": "stwo-96", "transcript": "device", "source": "device"}
+        found = self.some(
+            section="proof", workload=workload, log_size=log_size, **(usual | subject)
+        )
+        return found[0] if found else None
+
+
+def name(row: Row) -> str:
+    """What a row proves."""
+    if row["workload"] in NETWORKS:
+        return f"{NETWORKS[row['workload']]}, {row['steps']:,} steps"
+    size = f"2^{row['log_size']}"
+    return f"VM, {size} steps" if row["workload"] == "vm" else f"{size} rows"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Three digits; nothing for None."""
+    return "" if seconds is None else up(1e3 * seconds)
+
+
+def spread(row: Row | None) -> str:
+    """Median, least and most of warm proofs."""
+    if row is None:
+        return ""
+    warm = row["seconds"]["warm"]
+    least, most = milliseconds(warm["min"]), milliseconds(warm["max"])
+    return f"{milliseconds(warm['median'])} ({least} to {most})"
+
+
+def _warm(row: Row | None) -> str:
+    return "" if row is None else milliseconds(row["seconds"]["warm"]["median"])
+
+
+def _bound(seconds: float) -> str:
+    """A limit, to the nearest microsecond."""
+    return f"{1e3 * seconds:.3f}" if seconds < 1e-3 else f"{1e3 * seconds:.3g}"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.3g}" if count >= 1e8 else f"{count / 1e9:.3f}"
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    workloads = ("legacy26", "vm", *NETWORKS)
+    return workloads.index(row["workload"]), row["params"] != "stwo-96", row["log_size"]
+
+
+def proofs(f: Figures) -> str:
+    """Proofs with the transcript and the trace on the device."""
+    lines = []
+    for row in sorted(f.some(section="proof", transcript="device", source="device"), key=_order):
+        if row["insecure"]:
+            continue
+        what = name(row)
+        if row["trace_of"] == "example" and row["workload"] == "legacy26":
+            what += ", random columns"
+        if row["params"] != "stwo-96":
+            what += f", `{row['params']}`"
+        own = {"workload": row["workload"], "log_size": row["log_size"], "params": row["params"]}
+        others = [f.proof(**own, source=source) for source in ("numpy", "pinned")]
+        goal = row["target"]
+        seconds, limit = row["seconds"], row["limit"]
+        peak, planned = row["peak_bytes"]["after"], limit["peak_bytes"]
+        lines.append(
+            (
+                *(what, spread(row), "" if goal is None else milliseconds(goal["seconds"])),
+                *(milliseconds(seconds["stages_sum"]), _bound(limit["seconds"])),
+                milliseconds(seconds["with_proof_of_work"]["mean"]),
+                *(_warm(other) for other in others),
+                f"{_gigabytes(peak)} ({_gigabytes(planned)})",
+                f.runs[row["run"]]["environment"]["git_sha"][:7],
+            )
+        )
+    heads = ("warm", "target", "device busy", "limit", "+PoW", "from NumPy", "page-locked")
+    return table(("", *heads, "peak memory, GB (planned)", "commit"), lines)
+
+
+def others(f: Figures) -> str:
+    """Proofs whose transcript is on the host, and those without security."""
+    lines = []
+    for row in sorted(f.some(section="proof", source="device", transcript="device"), key=_order):
+        own = {"workload": row["workload"], "log_size": row["log_size"]}
+        host = f.proof(**own, transcript="host") if row["params"] == "stwo-96" else None
+        published = f.proof(**own, params="published") if row["params"] == "stwo-96" else None
+        if host or published:
+            lines.append((name(row), spread(host), spread(published)))
+    return table(("", "transcript on the host", "`published` parameters"), lines)
+
+
+def batches(f: Figures) -> str:
+    """Proofs per second."""
+    sources = ("device", "numpy", "pinned", "execution")
+    lines = []
+    for params in dict.fromkeys(row["params"] for row in f.some(section="throughput")):
+        line = [f"`{params}`"]
+        for source in sources:
+            found = f.some(section="throughput", params=params, source=source)
+            line.append(f"{math.floor(found[0]['per_second']):,}" if found else "")
+        lines.append(line)
+    heads = ("resident", "from NumPy", "page-locked", "with execution")
+    return table(("proofs/s", *heads), lines)
+
+
+def first(f: Figures) -> str:
+    """First proofs of a process."""
+    lines = [
+        (
+            *(name(row), row["cache"], up(row["seconds"]["to_proof"])),
+            "" if row["target"] is None else up(row["target"]["seconds"], 1),
+        )
+        for row in f.some(section="cold")
+    ]
+    return table(("first proof, s", "caches", "from the start of the process", "target"), lines)
+
+
+def stages(f: Figures) -> str:
+    """Time that the device is busy in each stage, beside its limit."""
+    shown = [f.proof("legacy26", 20), f.proof("legacy26", 24), f.proof("vm", 20)]
+    if None in shown:
+        raise _script.UsageError(
+            "stages: expected rows of legacy26 at 2^20 and 2^24 and of vm at 2^20, got fewer"
+        )
+    rows: list[Row] = [row for row in shown if row]
+
+    def of(busy: float, limit: float) -> tuple[str, str, str]:
+        return milliseconds(busy), _bound(limit), up(busy / limit) if limit >= 1e-6 else ""
+
+    lines: list[list[object]] = []
+    busy = [planned_stages(row) for row in rows]
+    for stage in busy[-1]:
+        line: list[object] = [stage]
+        for row, own in zip(rows, busy, strict=True):
+            line += of(own[stage], row["limit"]["stages"][stage]) if stage in own else ("",) * 3
+        lines.append(line)
+    for title, seconds in (
+        ("all stages", lambda row: row["seconds"]["stages_sum"]),
+        ("proof", lambda row: row["seconds"]["warm"]["median"]),
+    ):
+        lines.append([title, *(x for r in rows for x in of(seconds(r), r["limit"]["seconds"]))])
+    names = [head for row in rows for head in (name(row), "limit", "x")]
+    return table(("stage, ms", *names), lines)
+
+
+def summary(f: Figures) -> str:
+    """A few sizes, for a first look."""
+    sizes = (10, 16, 20, 22, 24)
+
+    def line(what: str, workload: str, of: Callable[[Row], float]) -> list[str]:
+        found = [f.proof(workload, k) for k in sizes]
+        return [what, *("" if row is None else milliseconds(of(row)) for row in found)]
+
+    def warm(row: Row) -> float:
+        return row["seconds"]["warm"]["median"]
+
+    def with_work(row: Row) -> float:
+        return row["seconds"]["with_proof_of_work"]["mean"]
+
+    bits = ProofParams.preset("stwo-96").pow_bits
+    lines = [
+        line("rows x 26 columns (`legacy26`, which proves nothing)", "legacy26", warm),
+        line(f"with {bits} bits of proof of work, mean", "legacy26", with_work),
+        line("steps of the sound machine", "vm", warm),
+        line(f"with {bits} bits of proof of work, mean", "vm", with_work),
+    ]
+    heads = ("one H200, `stwo-96`, trace on the device, ms", *(f"2^{k}" for k in sizes))
+    return table(heads, lines)
+
+
+TABLES: dict[str, Callable[[Figures], str]] = {
+    "proofs": proofs,
+    "others": others,
+    "batches": batches,
+    "first proofs": first,
+    "stages": stages,
+    "summary": summary,
+}
+
+
+def filled(text: str, figures: Figures) -> str:
+    """A document with its tables written anew; ``UsageError`` if it names an unknown one."""
+
+    def written(found: re.Match[str]) -> str:
+        begin, which, end = found.groups()
+        if which not in TABLES:
+            known = ", ".join(TABLES)
+            raise _script.UsageError(f"tables: expected one of {known}, got {which!r}")
+        return f"{begin}{TABLES[which](figures)}\n{end}"
+
+    return BLOCK.sub(written, text)

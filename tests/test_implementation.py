@@ -45,6 +45,16 @@ REFUSALS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"implementation": ""}, ("implementation: expected one of mosaic_gpu, xla", "got ''")),
     ({"transcript": "gpu"}, ("transcript: expected 'host' or 'device', got 'gpu'",)),
     ({"implementation": "xla", "transcript": None}, ("transcript: expected", "got None")),
+    (
+        {"implementation": "xla", "keep_evaluations": False},
+        ("keep_evaluations: expected True with implementation 'xla'", "got False", "'mosaic_gpu'"),
+    ),
+    (
+        {"keep_evaluations": False},
+        ("keep_evaluations: expected True with implementation 'xla'", "got False"),
+    ),
+    ({"keep_evaluations": 1}, ("keep_evaluations: expected True or False, got 1",)),
+    ({"keep_evaluations": None}, ("keep_evaluations: expected True or False, got None",)),
 ]
 
 
@@ -101,9 +111,10 @@ def test_prove_and_compile_refuse_before_any_work(options, words, trace, compila
 
 @pytest.mark.parametrize(("options", "words"), [r for r in REFUSALS if "transcript" not in r[0]])
 def test_setup_and_batches_refuse_before_any_work(options, words, trace, compilations):
-    with pytest.raises(ValueError) as error:
-        trace.air.setup((5,), PARAMS, **options)
-    one_sentence(error.value, words)
+    if "keep_evaluations" not in options:  # tree 0 is the same
+        with pytest.raises(ValueError) as error:
+            trace.air.setup((5,), PARAMS, **options)
+        one_sentence(error.value, words)
 
     def traces():
         raise AssertionError("no trace is taken")
@@ -178,6 +189,9 @@ def test_a_gpu_that_runs_the_probe_takes_kernels(monkeypatch):
     assert choose(None, "host") == choose(None, "device") == "mosaic_gpu"
     assert choose("mosaic_gpu", "device") == "mosaic_gpu"
     assert choose("xla", "host") == "xla"
+    assert choose(None, "host", False) == choose("mosaic_gpu", "device", False) == "mosaic_gpu"
+    with pytest.raises(ValueError, match="keep_evaluations: expected True"):
+        choose("xla", "host", False)
 
 
 # The record.

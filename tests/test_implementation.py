@@ -12,12 +12,13 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jaxstark  # noqa: E402
-from jaxstark import implementation  # noqa: E402
+from jaxstark import compiled, implementation, prover  # noqa: E402
 from jaxstark.air.range_sum import range_sum, range_sum_trace  # noqa: E402
 from jaxstark.air.wide_fibonacci import wide_fibonacci, wide_fibonacci_columns  # noqa: E402
 from jaxstark.implementation import STAGES, Clock, choose  # noqa: E402
 from jaxstark.pallas import probe  # noqa: E402
 from jaxstark.proof import Proof  # noqa: E402
+from jaxstark.setup import setup  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 from tests.golden.cases import golden  # noqa: E402
 from tests.soundness.forging import PARAMS  # noqa: E402
@@ -192,6 +193,35 @@ def test_a_gpu_that_runs_the_probe_takes_kernels(monkeypatch):
     assert choose(None, "host", False) == choose("mosaic_gpu", "device", False) == "mosaic_gpu"
     with pytest.raises(ValueError, match="keep_evaluations: expected True"):
         choose("xla", "host", False)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_evaluations_are_kept_or_not_as_asked_for(keep, trace, monkeypatch, tmp_path):
+    """By ``prove``, by a compiled prover and by its program in a folder; kept by default."""
+    from jaxstark import resident
+
+    monkeypatch.setattr(probe, "supported", lambda: (True, "Some GPU runs the probe"))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for module in (prover, compiled):
+        monkeypatch.setattr(
+            module,
+            "setup",
+            lambda *a, **options: setup(*a, **(options | {"implementation": "xla"})),
+        )
+    seen, loaded = [], []
+    monkeypatch.setattr(
+        resident, "prove", lambda *a, **options: seen.append(options["keep_evaluations"])
+    )
+    monkeypatch.setattr(
+        resident, "load", lambda program, folder: loaded.append(program.keep_evaluations)
+    )
+    options: Any = INSECURE | ({} if keep else {"keep_evaluations": False})
+    jaxstark.prove(trace, **options)
+    shape = trace.air.shape(trace.log_sizes)
+    made = jaxstark.compile(shape, transcript="device", cache_dir=tmp_path, **options)
+    assert made.keep_evaluations is keep
+    made(trace)
+    assert seen == [keep] * 3 and loaded == [keep]
 
 
 # The record.

@@ -128,7 +128,11 @@ class Bench:
             )
         runs, rates = (FLAGS.warm_runs, FLAGS.pow_runs), _script.rates("bandwidth", "hash_rate")
         self.options = Options(
-            *(*runs, FLAGS.implementation, *rates, FLAGS.keep_evaluations), submit=self.submitting
+            *runs,
+            FLAGS.implementation,
+            *rates,
+            keep_evaluations=FLAGS.keep_evaluations,
+            submit=self.submitting,
         )
         self.recorder = Recorder(Path(FLAGS.out), FLAGS.append, FLAGS.deadline)
 

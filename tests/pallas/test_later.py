@@ -39,9 +39,12 @@ def names(function: Any, *arrays: Any) -> list[str]:
 def test_what_is_made_waits_for_what_was_read_before() -> None:
     def both(a: Any, b: Any) -> Any:
         first, done = read(later(a), None)
-        return read(later(b), (done, first.sum()))
+        return read(later(b), (done, first.sum(dtype=np.uint32)))
 
     barrier = "optimization_barrier"
+    last = jax.make_jaxpr(both)(words(2, 4), words(3, 4)).jaxpr
+    barriers = [eqn for eqn in last.eqns if eqn.primitive.name == barrier]
+    assert set(last.outvars[1:]) <= set(barriers[-1].outvars)  # XLA drops what no one reads
     order = [n for n in names(both, words(2, 4), words(3, 4)) if n in (barrier, "reduce_sum")]
     assert order == [barrier, "reduce_sum", barrier]
     a, b = words(2, 4), words(3, 4, 1)

@@ -179,7 +179,8 @@ def peak(p: Program, order: Callable[[list[Operation]], list[Operation]]) -> int
 
 @pytest.mark.parametrize("order", [as_written, as_soon_as_possible])
 @pytest.mark.parametrize(
-    ("name", "log_blowup", "share"), [("legacy26", 4, 0.75), ("legacy26", 1, 0.8), ("plonk", 3, 1)]
+    ("name", "log_blowup", "share"),
+    [("legacy26", 4, 0.75), ("legacy26", 1, 0.8), ("plonk", 3, 1), ("range_sum", 2, 1.15)],
 )
 def test_chunks_are_there_one_after_the_other_in_any_order_of_a_program(
     name, log_blowup, share, order

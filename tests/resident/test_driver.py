@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_a_program_keeps_evaluations_or_not_as_it_is_told(keep, monkeypatch):
         return lambda: None
 
     monkeypatch.setattr(driver, "_start", start)
-    option = {} if keep else {"keep_evaluations": False}
+    option: Any = {} if keep else {"keep_evaluations": False}
     driver.prove(trace, shape, key, "host", Clock(None), True, **option)
     assert seen == [keep]
     assert batch.send([trace], shape, key, 2, keep).program.keep_evaluations is keep

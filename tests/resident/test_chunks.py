@@ -196,7 +196,7 @@ def test_chunks_are_there_one_after_the_other_in_any_order_of_a_program(
 
 @pytest.mark.parametrize("params", ["compact-96", "stwo-96"])
 def test_no_array_of_a_program_has_more_words_than_a_chunk(params):
-    p = program("legacy26", 12, PRESETS[params])
+    p = program("legacy26", 16, PRESETS[params])
 
     def largest(p: Program) -> int:
         return max(array.bytes for one in operations(p)[0] for array in one.makes)

@@ -16,9 +16,9 @@ from jax.extend import core  # noqa: E402
 
 from jaxstark.air import Air, Relation, component  # noqa: E402
 from jaxstark.fields import m31  # noqa: E402
-from jaxstark.params import PRESETS, ProofParams  # noqa: E402
+from jaxstark.params import ProofParams  # noqa: E402
 from jaxstark.plan import plan  # noqa: E402
-from jaxstark.resident import driver  # noqa: E402
+from jaxstark.resident import driver, stages  # noqa: E402
 from jaxstark.resident.program import Program  # noqa: E402
 from jaxstark.resident.protocol import on_device  # noqa: E402
 from jaxstark.shape import CHUNK_COLUMNS  # noqa: E402
@@ -115,9 +115,20 @@ VIEWS = ("reshape", "squeeze", "expand_dims", "optimization_barrier")
 CALLS = ("jit", "pjit", "closed_call")
 
 
-def operations(p: Program) -> tuple[list[Operation], list[Any], list[Any]]:
-    """Those of a proof as one program, functions in their places; its arguments and results."""
-    traced = jax.make_jaxpr(on_device, static_argnums=0)(p, *driver.abstract(p)).jaxpr
+def whole(p: Program) -> Any:
+    """A proof as one program."""
+    return jax.make_jaxpr(on_device, static_argnums=0)(p, *driver.abstract(p)).jaxpr
+
+
+def commitment(p: Program) -> Any:
+    """Its first stage."""
+    tables, inputs, digest = driver.abstract(p)
+    commit = jax.make_jaxpr(stages.commit_trace, static_argnums=0)
+    return commit(p, tables, inputs.rows, digest).jaxpr
+
+
+def operations(traced: Any) -> tuple[list[Operation], list[Any], list[Any]]:
+    """Those of a program, functions in their places; its arguments and results."""
     found: list[Operation] = []
 
     def walk(jaxpr: Any, known: dict[Any, Any]) -> list[Any]:
@@ -154,9 +165,9 @@ def as_soon_as_possible(found: list[Operation]) -> list[Operation]:
     return sorted((one for one in found if one.makes), key=lambda one: depth[one.makes[0]])
 
 
-def peak(p: Program, order: Callable[[list[Operation]], list[Operation]]) -> int:
+def peak(traced: Any, order: Callable[[list[Operation]], list[Operation]]) -> int:
     """Most bytes at once beside the arguments, each array from when it is made to its last use."""
-    found, arguments, results = operations(p)
+    found, arguments, results = operations(traced)
     found = order(found)
     base: dict[Any, Any] = {}  # of views
     for one in found:
@@ -189,17 +200,32 @@ def test_chunks_are_there_one_after_the_other_in_any_order_of_a_program(
     p = program(name, 18, ProofParams(26, log_blowup, 18, fold_step=3))
     again = replace(p, keep_evaluations=False)
     planned = plan(p.shape, p.params, keep_evaluations=False)
-    found = peak(again, order)
+    found = peak(whole(again), order)
     assert found < 1.03 * (planned.peak_bytes - planned.argument_bytes)
-    assert found < share * peak(p, order)
+    assert found < share * peak(whole(p), order)
 
 
-@pytest.mark.parametrize("params", ["compact-96", "stwo-96"])
-def test_no_array_of_a_program_has_more_words_than_a_chunk(params):
-    p = program("legacy26", 16, PRESETS[params])
+@pytest.mark.parametrize("order", [as_written, as_soon_as_possible])
+@pytest.mark.parametrize(("name", "log_blowup"), [("legacy26", 4), ("legacy26", 1), ("mixed", 1)])
+def test_chunks_of_a_commitment_are_there_one_after_the_other(name, log_blowup, order):
+    params = ProofParams(26, log_blowup, 18, fold_step=3)
+    if name == "mixed":
+        air = mixed().air
+        p = Program(air.structure, air.shape((17, 16)), params)
+    else:
+        p = program(name, 16, params)
+    planned = plan(p.shape, params, keep_evaluations=False)
+    found = peak(commitment(replace(p, keep_evaluations=False)), order)
+    assert found < 1.03 * (planned.stages[0].peak_bytes - planned.argument_bytes)
+    assert found < 0.8 * peak(commitment(p), order)
+
+
+@pytest.mark.parametrize("log_blowup", [3, 5])
+def test_no_array_of_a_program_has_more_words_than_a_chunk(log_blowup):
+    p = program("legacy26", 12, ProofParams(26, log_blowup, 18, fold_step=3))
 
     def largest(p: Program) -> int:
-        return max(array.bytes for one in operations(p)[0] for array in one.makes)
+        return max(array.bytes for one in operations(whole(p))[0] for array in one.makes)
 
     chunk = 4 * CHUNK_COLUMNS << p.log_domain
     assert largest(replace(p, keep_evaluations=False)) == chunk < largest(p)

@@ -8,10 +8,11 @@ evaluated out of the domain. For a tree of column sizes k and height h (bytes): 
 before.
 
 Where evaluations are not kept, coefficients stay instead, to the end, and of the evaluations there
-is one chunk at a time (``shape.chunks``). That is no less for few columns: a chunk and what it is
-added to take more than the columns of a table no wider than a chunk or two. All columns are still
-there at once on the domain of the constraints, of twice the rows, which at blow-up 2 is that of the
-evaluations; and digests, which are 16 columns of a tree's domain, are kept in any case.
+is one chunk at a time (``shape.chunks``). Digests, as many words as 16 columns of a tree's domain,
+are kept in any case, and all columns are still there at once on the domain of the constraints, of
+twice the rows, which at blow-up 2 is that of the evaluations. So this is no less for every shape:
+where a table is no wider than a chunk or two, a chunk, its second buffer and the numerators that it
+is added to take more than the table did.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def test_memory_of_a_chunk_by_hand() -> None:
     assert stages["openings"] == max(held + fri, (26 + 8) * row + tree + 16 * column)
 
 
-def test_t36_evaluations_that_need_not_be_kept_are_named_where_that_fits() -> None:
+def test_evaluations_that_need_not_be_kept_are_advised_where_that_fits() -> None:
     sixteen = ProofParams(26, 4, 18, fold_step=3)
     found = plan(legacy26().shape((22,)), sixteen)
     again = plan(legacy26().shape((22,)), sixteen, keep_evaluations=False)

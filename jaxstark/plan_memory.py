@@ -10,9 +10,9 @@ before.
 Where evaluations are not kept, coefficients stay instead, to the end, and of the evaluations there
 is one chunk at a time (``shape.chunks``). Digests, as many words as 16 columns of a tree's domain,
 are kept in any case, and all columns are still there at once on the domain of the constraints, of
-twice the rows, which at blow-up 2 is that of the evaluations. So this is no less for every shape:
-where a table is no wider than a chunk or two, a chunk, its second buffer and the numerators that it
-is added to take more than the table did.
+twice the rows, which at blow-up 2 is that of the evaluations. So it is not less for every shape:
+where the largest size has few columns, a chunk, its second buffer and the numerators that it is
+added to may take more than the columns did.
 """
 
 from __future__ import annotations

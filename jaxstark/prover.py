@@ -61,9 +61,9 @@ def prove(
         device runs.
       transcript: who runs the Fiat-Shamir channel: the ``"host"``, stage by stage, or, with
         kernels, the ``"device"``, where the proof is one program or two. The bytes are the same.
-      keep_evaluations: False takes, with kernels, less memory and more time: the values of the
-        columns on the FRI domain are made again where they are read, a few columns at a time. The
-        bytes are the same; ``jaxstark.plan`` tells the memory of both.
+      keep_evaluations: False takes, with kernels, more time and for all but narrow tables less
+        memory: the values of the columns on the FRI domain are made again where they are read, a
+        few columns at a time. The bytes are the same; ``jaxstark.plan`` tells the memory of both.
       on_stage: called after every stage with its name and seconds. Stages are then timed one by
         one, which costs their overlap.
 

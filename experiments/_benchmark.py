@@ -16,7 +16,7 @@ MEASURED, SKIPPED, FAILED = "measured", "skipped", "failed"
 # What is proved and how; together with what proves, the identity of a row.
 SUBJECT = (
     *("section", "workload", "log_size", "trace_of", "params", "transcript", "source"),
-    *("cache", "batch"),
+    *("cache", "batch", "keep_evaluations"),
 )
 IDENTITY = (*SUBJECT, "platform", "implementation")
 
@@ -28,11 +28,17 @@ def backend(row: Row) -> str:
     return f"{row.get('platform')}/{row.get('implementation')}"
 
 
+def value(row: Row, name: str) -> Any:
+    """A member of a row's identity; evaluations are kept where a row does not say."""
+    return row.get(name, True if name == "keep_evaluations" else None)
+
+
 def title(row: Row) -> str:
     """A row in words: the parts of its subject that it has."""
     size = None if row.get("log_size") is None else f"2^{row['log_size']}"
     parts = (row.get("workload"), size, row.get("params"), row.get("transcript"))
-    more = (row.get("source"), row.get("cache"))
+    again = None if value(row, "keep_evaluations") else "evaluations not kept"
+    more = (row.get("source"), row.get("cache"), again)
     return " ".join(str(part) for part in (row["section"], *parts, *more) if part is not None)
 
 
@@ -131,11 +137,11 @@ class Results:
 
 
 def _same(a: Row, b: Row) -> bool:
-    return all(a.get(name) == b.get(name) for name in IDENTITY)
+    return all(value(a, name) == value(b, name) for name in IDENTITY)
 
 
 def _stands_for(missing: Row, measured: Row) -> bool:
     """Whether a row that was not measured is about what ``measured`` is about."""
     return missing["status"] != MEASURED and all(
-        missing.get(name) in (None, measured.get(name)) for name in IDENTITY
+        value(missing, name) in (None, value(measured, name)) for name in IDENTITY
     )

@@ -46,6 +46,7 @@ class Options:
     implementation: str | None
     bandwidth: float
     hash_rate: float
+    keep_evaluations: bool = True
     submit: Callable[[Proof, Case], dict[str, Any]] | None = None
 
 
@@ -66,6 +67,7 @@ def compiled(case: Case, transcript: str, options: Options) -> tuple[Any, float]
         insecure=insecure(case.params),
         implementation=options.implementation,
         transcript=transcript,
+        keep_evaluations=options.keep_evaluations,
         **_script.compiled_proofs(options.implementation, transcript),
     )
     return prover, time.perf_counter() - start
@@ -112,6 +114,7 @@ def proof_rows(
             **about(workload, name, case),
             "transcript": transcript,
             "source": source,
+            "keep_evaluations": options.keep_evaluations,
             **made_by,
             "sha256": sha256(proof.to_bytes()).hexdigest(),
             "bytes": len(proof.to_bytes()),
@@ -134,6 +137,8 @@ def proof_rows(
                 *(workload, name, source, warm["median"], least["seconds"], made_by["platform"])
             ),
         }
+        if not options.keep_evaluations:
+            row["target"] = None  # none is set
         if options.submit is not None:
             row["starknet"] = options.submit(proof, case)
         yield row
@@ -251,7 +256,11 @@ def _with_proof_of_work(
 def limit(case: Case, options: Options) -> dict[str, Any]:
     """What the proof takes at least at the rates of the device, by stage; seconds and bytes."""
     planned = plan(
-        case.shape, case.params, bandwidth=options.bandwidth, hash_rate=options.hash_rate
+        case.shape,
+        case.params,
+        bandwidth=options.bandwidth,
+        hash_rate=options.hash_rate,
+        keep_evaluations=options.keep_evaluations,
     )
     stages = {s.name: s.seconds or 0.0 for s in planned.stages}
     grinding = stages["grinding (expected)"]

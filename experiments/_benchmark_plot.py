@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-from _benchmark import MEASURED, backend  # noqa: E402
+from _benchmark import MEASURED, backend, value  # noqa: E402
 from _benchmark_tables import planned_stages  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
@@ -21,9 +21,9 @@ KERNELS = "gpu/mosaic_gpu"
 def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:
     """Write the picture; False if there is nothing to draw.
 
-    Rows of ``stwo-96`` with a resident trace are drawn, or, if there are none, of the parameters
-    that the file has, and of one backend: kernels if there are such rows, or the last one. Stages
-    are those of the device's transcript, from a profile, or else of the host's.
+    Rows of ``stwo-96`` with a resident trace and kept evaluations are drawn, or, if there are none,
+    of the parameters that the file has, and of one backend: kernels if there are such rows, or the
+    last one. Stages are those of the device's transcript, from a profile, or else of the host's.
     """
     chosen = [
         row
@@ -31,6 +31,7 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:
         if row["status"] == MEASURED
         and (row["section"], row["workload"]) == ("proof", "legacy26")
         and row["source"] == "device"
+        and value(row, "keep_evaluations")
     ]
     names = list(dict.fromkeys(row["params"] for row in chosen))
     if not names:

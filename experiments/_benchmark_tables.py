@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from _benchmark import MEASURED, Row, backend, title
+from _benchmark import MEASURED, Row, backend, title, value
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -42,6 +42,10 @@ def _size(row: Row) -> str:
     return "-" if row["log_size"] is None else f"2^{row['log_size']}"
 
 
+def _params(row: Row) -> str:
+    return row["params"] + ("" if value(row, "keep_evaluations") else " ~")
+
+
 PROOF_HEADS = (
     *("workload", "rows", "params", "transcript", "source", "warm", "min", "max", "limit", "x"),
     *("target", "+PoW", "verify", "bytes", "bits"),
@@ -56,7 +60,7 @@ def proof_cells(row: Row) -> tuple[str, ...]:
     if target is not None:
         goal = f"{milliseconds(target['seconds'])} {'met' if target['met'] else 'missed'}"
     return (
-        *(row["workload"], _size(row), row["params"], row["transcript"], row["source"]),
+        *(row["workload"], _size(row), _params(row), row["transcript"], row["source"]),
         *(milliseconds(warm[name]) for name in ("median", "min", "max")),
         *(milliseconds(row["limit"]["seconds"]), ratio(row["times_limit"]), goal),
         milliseconds(seconds["with_proof_of_work"]["mean"]),
@@ -185,7 +189,7 @@ def throughput_cells(row: Row) -> tuple[str, ...]:
     if target is not None:
         goal = f"{target['per_second']:g} {'met' if target['met'] else 'missed'}"
     return (
-        *(row["workload"], _size(row), row["params"], row["source"], str(row["batch"])),
+        *(row["workload"], _size(row), _params(row), row["source"], str(row["batch"])),
         *(str(row["proofs"]), f"{row['per_second']:.1f}", f"{row['limit']['per_second']:.1f}"),
         *(ratio(row["times_limit"]), goal, bits(row)),
     )
@@ -227,6 +231,8 @@ def tables(rows: Sequence[Row]) -> str:
             "felts: limb248, header included; gas (model): L2 gas to record them, a model; status: "
             "on the fake network, which verifies no proof"
         )
+    if not all(value(row, "keep_evaluations") for row in measured):
+        out.append("~: evaluations are not kept, but made again, which takes less memory")
     out += [
         "warm: median of proofs without proof of work; +PoW: mean of complete ones; x: times the "
         "limit",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import _script
-from _benchmark import MEASURED, Row, backend
+from _benchmark import MEASURED, Row, backend, value
 from _benchmark_tables import planned_stages
 
 from jaxstark import ProofParams
@@ -52,11 +52,14 @@ class Figures:
 
     def some(self, **subject: Any) -> list[Row]:
         """The rows with these fields."""
-        return [r for r in self.rows if all(r.get(k) == v for k, v in subject.items())]
+        return [r for r in self.rows if all(value(r, k) == v for k, v in subject.items())]
 
     def proof(self, workload: str, log_size: int, **subject: Any) -> Row | None:
-        """That of a proof, trace and transcript on the device and ``stwo-96`` if not otherwise."""
+        """That of a proof: ``stwo-96``, trace and transcript on the device, evaluations kept, if
+        not otherwise.
+        """
         usual = {"params": "stwo-96", "transcript": "device", "source": "device"}
+        usual |= {"keep_evaluations": True}
         found = self.some(
             section="proof", workload=workload, log_size=log_size, **(usual | subject)
         )
@@ -100,7 +103,8 @@ def _gigabytes(count: int) -> str:
 
 def _order(row: Row) -> tuple[Any, ...]:
     workloads = ("legacy26", "vm", *NETWORKS)
-    return workloads.index(row["workload"]), row["params"] != "stwo-96", row["log_size"]
+    kept = value(row, "keep_evaluations")
+    return workloads.index(row["workload"]), row["params"] != "stwo-96", row["log_size"], not kept
 
 
 def proofs(f: Figures) -> str:
@@ -114,7 +118,10 @@ def proofs(f: Figures) -> str:
             what += ", random columns"
         if row["params"] != "stwo-96":
             what += f", `{row['params']}`"
-        own = {"workload": row["workload"], "log_size": row["log_size"], "params": row["params"]}
+        own = {key: value(row, key) for key in ("workload", "log_size", "params")}
+        own |= {"keep_evaluations": value(row, "keep_evaluations")}
+        if not own["keep_evaluations"]:
+            what += ", evaluations not kept"
         others = [f.proof(**own, source=source) for source in ("numpy", "pinned")]
         goal = row["target"]
         seconds, limit = row["seconds"], row["limit"]

@@ -55,6 +55,9 @@ flags.DEFINE_list("sources", ["device", "numpy"], "Where traces are: device, num
 flags.DEFINE_enum(
     "implementation", None, ["mosaic_gpu", "xla"], "What proves; by default the device decides."
 )
+flags.DEFINE_bool(
+    "keep_evaluations", True, "Keep them to the openings; without, with less memory. Not of cold."
+)
 flags.DEFINE_enum(
     "columns", "execution", ["execution", "example"], "legacy26: of the workload, or random."
 )
@@ -119,8 +122,18 @@ class Bench:
             import _benchmark_submit  # needs an extra
 
             self.submitting = _benchmark_submit.Submitting(self.sections)
+        if "cold" in self.sections and not FLAGS.keep_evaluations:
+            raise _script.UsageError(
+                "--nokeep_evaluations: expected other sections than cold, got cold"
+            )
         runs, rates = (FLAGS.warm_runs, FLAGS.pow_runs), _script.rates("bandwidth", "hash_rate")
-        self.options = Options(*runs, FLAGS.implementation, *rates, submit=self.submitting)
+        self.options = Options(
+            *runs,
+            FLAGS.implementation,
+            *rates,
+            keep_evaluations=FLAGS.keep_evaluations,
+            submit=self.submitting,
+        )
         self.recorder = Recorder(Path(FLAGS.out), FLAGS.append, FLAGS.deadline)
 
 
@@ -130,11 +143,11 @@ def settle_transcripts(bench: Bench) -> list[str]:
 
     if bench.transcripts is not None:
         for transcript in bench.transcripts:
-            choose(FLAGS.implementation, transcript)
+            choose(FLAGS.implementation, transcript, FLAGS.keep_evaluations)
         return bench.transcripts
-    choose(FLAGS.implementation, "host")
+    choose(FLAGS.implementation, "host", FLAGS.keep_evaluations)
     try:
-        choose(FLAGS.implementation, "device")
+        choose(FLAGS.implementation, "device", FLAGS.keep_evaluations)
     except ValueError as error:
         print(f"not measured: {error}", flush=True)
         return ["host"]
@@ -192,6 +205,7 @@ def proofs(bench: Bench, transcripts: list[str]) -> None:
                     "log_size": log_size,
                     "params": params,
                     "transcript": transcript,
+                    "keep_evaluations": FLAGS.keep_evaluations,
                 }
                 bench.recorder.rows(run, [subject | {"source": source} for source in bench.sources])
 
@@ -220,6 +234,7 @@ def throughput(bench: Bench) -> None:
             "params": name,
             "source": source,
             "batch": batch,
+            "keep_evaluations": FLAGS.keep_evaluations,
         }
         bench.recorder.rows(partial(run, name, PARAMS[name], source, batch), [subject])
 

@@ -4,11 +4,11 @@
     python experiments/compare_results.py --before=a.json --after=a.json \
         --backends=cpu/xla,gpu/mosaic_gpu
 
-Rows are matched by section, workload, size, parameters, transcript and source, whatever proved
-them; if a file has several backends, ``--backends`` chooses one of each file. A ratio above 1 means
-that the second file is slower, or that it has fewer proofs per second. Rows that only one file has
-are named. Nothing is left out: rows whose parameters differ under one name are an error. The last
-line is one JSON object.
+Rows are matched by section, workload, size, parameters, transcript, source and whether evaluations
+were kept, whatever proved them; if a file has several backends, ``--backends`` chooses one of each
+file. A ratio above 1 means that the second file is slower, or that it has fewer proofs per second.
+Rows that only one file has are named. Nothing is left out: rows whose parameters differ under one
+name are an error. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import _benchmark
 import _record
 import _script
-from _benchmark import MEASURED, SUBJECT, Row, backend, title
+from _benchmark import MEASURED, SUBJECT, Row, backend, title, value
 from _benchmark_tables import aligned, milliseconds
 from absl import flags
 
@@ -47,7 +47,7 @@ def load(path: Path, chosen: str | None) -> tuple[dict[str, Any], Rows]:
     rows = {}
     for row in measured:
         if chosen in (None, backend(row)):
-            rows[tuple(row.get(name) for name in SUBJECT)] = row
+            rows[tuple(value(row, name) for name in SUBJECT)] = row
     return document, rows
 
 

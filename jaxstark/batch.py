@@ -31,6 +31,7 @@ def prove_batch(
     insecure: bool = False,
     implementation: str | None = None,
     batch: int = DEFAULT_BATCH,
+    keep_evaluations: bool = True,
 ) -> list[Proof]:
     """Prove traces of one AIR, one size and one length of public values.
 
@@ -48,6 +49,7 @@ def prove_batch(
       implementation: as for ``prove``.
       batch: traces in one program, 1 to 65,535. More of them need more memory; the last program
         is filled up with repetitions.
+      keep_evaluations: as for ``prove``.
 
     Raises ``ValueError`` for misuse, also of too large a batch for the memory, and ``ProvingError``
     for the first trace that breaks a constraint; no proof is returned then.
@@ -56,10 +58,10 @@ def prove_batch(
         raise ValueError(f"batch: expected an int of 1 to {MAX_BATCH}, got {batch!r}")
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     require_secure(params, None, None, insecure)
-    chosen = choose(implementation, "host")
+    chosen = choose(implementation, "host", keep_evaluations)
     groups = _checked(traces, params, key, profile, insecure, chosen, batch)
     if chosen == "mosaic_gpu":
-        return _together(groups, batch)
+        return _together(groups, batch, keep_evaluations)
     from jaxstark.prover import prove
 
     return [
@@ -76,7 +78,7 @@ def prove_batch(
     ]
 
 
-def _together(groups: Iterator[Group], batch: int) -> list[Proof]:
+def _together(groups: Iterator[Group], batch: int, keep_evaluations: bool) -> list[Proof]:
     import jax
 
     from jaxstark.resident import batch as resident
@@ -85,7 +87,7 @@ def _together(groups: Iterator[Group], batch: int) -> list[Proof]:
 
     def send(group: list[Trace], shape: ProofShape, expected: VerifyingKey) -> resident.Sent:
         with jax.default_device(device):
-            return resident.send(group, shape, expected, batch)
+            return resident.send(group, shape, expected, batch, keep_evaluations)
 
     def start(sent: Future[resident.Sent]) -> resident.Started:
         with jax.default_device(device):

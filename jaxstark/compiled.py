@@ -28,6 +28,7 @@ class Prover:
       key: the verifying key of its proofs.
       implementation: ``"mosaic_gpu"`` or ``"xla"``.
       transcript: ``"host"`` or ``"device"``.
+      keep_evaluations: as for ``prove``.
       program: the compiled programs, where they were loaded from a folder.
     """
 
@@ -35,6 +36,7 @@ class Prover:
     key: VerifyingKey
     implementation: str
     transcript: str
+    keep_evaluations: bool = True
     program: Any = field(default=None, compare=False, repr=False)
 
     def __call__(self, trace: Trace, *, on_stage: OnStage | None = None) -> Proof:
@@ -54,7 +56,9 @@ class Prover:
         from jaxstark import resident
 
         return resident.prove(
-            trace, self.shape, self.key, self.transcript, clock, check, self.program
+            *(trace, self.shape, self.key, self.transcript, clock, check),
+            compiled=self.program,
+            keep_evaluations=self.keep_evaluations,
         )
 
 
@@ -67,6 +71,7 @@ def compile_prover(
     insecure: bool = False,
     implementation: str | None = None,
     transcript: str = "host",
+    keep_evaluations: bool = True,
     cache_dir: str | os.PathLike[str] | None = None,
     on_stage: OnStage | None = None,
 ) -> Prover:
@@ -86,7 +91,7 @@ def compile_prover(
         raise ValueError("shape: expected one made by air.shape(...), got one without its AIR")
     check_params(air, shape, params)
     require_secure(params, shape, None, insecure)
-    chosen = choose(implementation, transcript)
+    chosen = choose(implementation, transcript, keep_evaluations)
     key = setup(air, shape.log_sizes, params, profile=profile, implementation=chosen)
     lengths = {n: 1 if length is None else length for n, length in air.public_values}
     blank = Trace(
@@ -106,7 +111,10 @@ def compile_prover(
             )
         from jaxstark import resident
 
-        program = resident.load(resident.Program(air.structure, shape, params), cache_dir)
-    out = Prover(shape, key, chosen, transcript, program)
+        program = resident.load(
+            resident.Program(air.structure, shape, params, keep_evaluations=keep_evaluations),
+            cache_dir,
+        )
+    out = Prover(shape, key, chosen, transcript, keep_evaluations, program)
     out._run(blank, on_stage or (lambda stage, seconds: None), check=False)
     return out

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jaxstark.proof import Provenance
+from jaxstark.shape import check_keep_evaluations
 
 IMPLEMENTATIONS = ("mosaic_gpu", "xla")
 TRANSCRIPTS = ("host", "device")
@@ -31,12 +32,14 @@ STAGES = (
 OnStage = Callable[[str, float], None]
 
 
-def choose(implementation: str | None, transcript: str) -> str:
+def choose(implementation: str | None, transcript: str, keep_evaluations: bool = True) -> str:
     """The implementation that will run, ``"mosaic_gpu"`` or ``"xla"``.
 
     None takes the kernels if the default device runs them; a GPU that does not is warned of once.
-    Raises ``ValueError`` if the default device does not run what is asked for.
+    Raises ``ValueError`` if the default device does not run what is asked for, or if evaluations
+    are not to be kept by XLA, which always keeps them.
     """
+    check_keep_evaluations(keep_evaluations)
     if implementation not in (None, *IMPLEMENTATIONS):
         raise ValueError(
             f"implementation: expected one of {', '.join(IMPLEMENTATIONS)}, got {implementation!r}"
@@ -62,6 +65,12 @@ def choose(implementation: str | None, transcript: str) -> str:
         raise ValueError(
             "transcript: expected 'host' with implementation 'xla', got 'device', which needs "
             f"the kernels of 'mosaic_gpu'{why}"
+        )
+    if not keep_evaluations:
+        why = f", but {reason}" if reason else ""
+        raise ValueError(
+            "keep_evaluations: expected True with implementation 'xla', which keeps them, got "
+            f"False, which needs the kernels of 'mosaic_gpu'{why}"
         )
     if reason:
         _warn(reason)

@@ -22,7 +22,7 @@ from jaxstark.plan_memory import (
     shrunk,
     values,
 )
-from jaxstark.shape import TRACE, ProofShape, size_groups
+from jaxstark.shape import TRACE, ProofShape, check_keep_evaluations, size_groups
 
 _FFT_LAYERS_PER_PASS = 11  # with exchange through shared memory
 _CONFIG_WORDS = 5
@@ -66,6 +66,7 @@ class Plan:
       stages: in order; bytes are those of all proofs of a program, all else is of one proof.
       batch: proofs that one program makes.
       argument_bytes: of what is on the device before a program starts.
+      keep_evaluations: as for ``prove``.
     """
 
     shape: ProofShape
@@ -74,6 +75,7 @@ class Plan:
     stages: tuple[StagePlan, ...]
     batch: int = 1
     argument_bytes: int = 0
+    keep_evaluations: bool = True
 
     @property
     def peak_bytes(self) -> int:
@@ -97,7 +99,8 @@ class Plan:
         several = f"{self.batch} proofs of " if self.batch > 1 else ""
         columns = sum(map(len, self.shape.columns))
         blowup = 1 << self.params.log_blowup
-        return f"{several}2^{self.shape.log_size} rows, {columns} columns, blow-up {blowup}"
+        again = "" if self.keep_evaluations else ", evaluations not kept"
+        return f"{several}2^{self.shape.log_size} rows, {columns} columns, blow-up {blowup}{again}"
 
     def require(self, free_bytes: int, *, loaded: bool = False) -> None:
         """``ValueError`` if more than the free bytes of a device is needed, with what would fit.
@@ -116,14 +119,18 @@ class Plan:
         held = self.argument_bytes if loaded else 0
         total = free_bytes + held
 
-        def fits(shape: ProofShape, params: ProofParams, batch: int) -> bool:
+        def fits(
+            shape: ProofShape, params: ProofParams, batch: int, keep: bool = self.keep_evaluations
+        ) -> bool:
             try:
-                return memory(shape, params, batch).peak_bytes <= total
+                return memory(shape, params, batch, keep).peak_bytes <= total
             except ValueError:  # too small for the parameters
                 return False
 
         options = []
         shape, params = self.shape, self.params
+        if self.keep_evaluations and fits(shape, params, self.batch, keep=False):
+            options.append("keep_evaluations=False")
         if batch := next((b for b in range(self.batch - 1, 0, -1) if fits(shape, params, b)), 0):
             options.append(f"batch={batch}")
         for blowup in range(params.log_blowup - 1, 0, -1):
@@ -174,6 +181,7 @@ def plan(
     hash_rate: float | None = None,
     hash_felts: int = 8,
     batch: int = 1,
+    keep_evaluations: bool = True,
 ) -> Plan:
     """Plan a proof, or several in one program.
 
@@ -185,6 +193,8 @@ def plan(
       hash_felts: felts per digest in the size: 8 for Blake2s, 1 for Poseidon252.
       batch: proofs that one program makes, as by ``prove_batch``. The traces of the next program
         are on the device meanwhile.
+      keep_evaluations: as for ``prove``. False changes the memory, and adds what making evaluations
+        again moves.
 
     Raises ``ValueError`` if the shape is too small for the parameters or a rate is not positive.
     """
@@ -193,16 +203,19 @@ def plan(
             raise ValueError(f"{name}: expected a positive number, got {rate!r}")
     if type(batch) is not int or batch < 1:
         raise ValueError(f"batch: expected an int of at least 1, got {batch!r}")
-    found = memory(shape, params, batch)
+    check_keep_evaluations(keep_evaluations)
+    found = memory(shape, params, batch, keep_evaluations)
     stages = []
-    for stage in _stages(shape, params, found.peaks):
+    for stage in _stages(shape, params, found.peaks, keep_evaluations):
         seconds = None
         if bandwidth is not None and hash_rate is not None:
             seconds = max(stage.moved_bytes / bandwidth, stage.compressions / hash_rate)
         fields = (stage.name, stage.peak_bytes, stage.moved_bytes, stage.compressions)
         stages.append(StagePlan(*fields, seconds))
     size = proof_size(shape, params, hash_felts)
-    return Plan(shape, params, size, tuple(stages), batch, found.argument_bytes)
+    return Plan(
+        *(shape, params, size, tuple(stages), batch, found.argument_bytes, keep_evaluations)
+    )
 
 
 def tree_compressions(columns: Sequence[int], log_blowup: int) -> int:
@@ -275,7 +288,9 @@ def _fft_bytes(log_in: int, log_out: int) -> int:
     return WORD * ((1 << log_in) + (2 * passes - 1) * (1 << log_out))
 
 
-def _stages(shape: ProofShape, params: ProofParams, peaks: Mapping[str, int]) -> list[StagePlan]:
+def _stages(
+    shape: ProofShape, params: ProofParams, peaks: Mapping[str, int], keep_evaluations: bool
+) -> list[StagePlan]:
     blowup, log_size = params.log_blowup, shape.log_size
     log_domain = log_size + blowup
     trees = shape.all_columns
@@ -302,14 +317,20 @@ def _stages(shape: ProofShape, params: ProofParams, peaks: Mapping[str, int]) ->
             moved += values(trees[TRACE]) + 2 * values(columns)  # fractions and prefix sums
         add(f"commit {name}", moved, tree_compressions(columns, blowup))
     columns = [k for tree in trees[:-1] for k in tree]
-    extended = 0 if blowup == 1 else sum(_fft_bytes(k, k + 1) for k in columns)
+    extended = columns
+    if blowup == 1:
+        extended = [] if keep_evaluations else columns[len(trees[0]) :]
+    extended = sum(_fft_bytes(k, k + 1) for k in extended)
     accumulator = SECURE << (log_size + 1)
     moved = values(columns, 1) + extended + accumulator
     moved += 4 * _fft_bytes(log_size + 1, log_size + 1) + commit_moves(trees[-1])
     add("composition", moved, tree_compressions(trees[-1], blowup))
     columns += trees[-1]
+    # What is not kept is evaluated for the quotients and for the openings.
+    again = [] if keep_evaluations else columns[len(trees[0]) :]
+    again = sum(_fft_bytes(k, k + blowup) for k in again)
     add("out-of-domain values", values(columns), 0)
-    add("quotients", values(columns, blowup) + secure_domain, 0)
+    add("quotients", again + values(columns, blowup) + secure_domain, 0)
     moved, compressions, log_layer = 0, 0, log_domain
     for step in params.fri_steps(log_size):
         packing = fri_packing(log_layer, step)
@@ -320,7 +341,7 @@ def _stages(shape: ProofShape, params: ProofParams, peaks: Mapping[str, int]) ->
         log_layer -= step
     add("FRI", moved, compressions)
     add("grinding (expected)", 0, 1 << params.pow_bits)
-    add("openings", 2 * int(proof_size(shape, params).total_bytes), 0)
+    add("openings", again + 2 * int(proof_size(shape, params).total_bytes), 0)
     return out
 
 

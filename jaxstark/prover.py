@@ -46,6 +46,7 @@ def prove(
     insecure: bool = False,
     implementation: str | None = None,
     transcript: str = "host",
+    keep_evaluations: bool = True,
     on_stage: OnStage | None = None,
 ) -> Proof:
     """Prove that a trace satisfies its AIR.
@@ -60,6 +61,9 @@ def prove(
         device runs.
       transcript: who runs the Fiat-Shamir channel: the ``"host"``, stage by stage, or, with
         kernels, the ``"device"``, where the proof is one program or two. The bytes are the same.
+      keep_evaluations: False takes, with kernels, more time and for all but narrow tables less
+        memory: the values of the columns on the FRI domain are made again where they are read, a
+        few columns at a time. The bytes are the same; ``jaxstark.plan`` tells the memory of both.
       on_stage: called after every stage with its name and seconds. Stages are then timed one by
         one, which costs their overlap.
 
@@ -73,14 +77,18 @@ def prove(
     shape = trace.air.shape(trace.log_sizes, trace.public_values)
     check_params(trace.air, shape, params)
     require_secure(params, shape, None, insecure)
-    chosen = choose(implementation, transcript)
+    chosen = choose(implementation, transcript, keep_evaluations)
     expected = setup(trace.air, trace.log_sizes, params, profile=profile, implementation=chosen)
     if key is not None and key != expected:
         raise ValueError(f"key: expected the key of this trace, {expected}, got {key}")
     if chosen == "mosaic_gpu":
         from jaxstark import resident
 
-        return resident.prove(trace, shape, expected, transcript, Clock(on_stage), check=True)
+        return resident.prove(
+            *(trace, shape, expected, transcript, Clock(on_stage)),
+            check=True,
+            keep_evaluations=keep_evaluations,
+        )
     return run(trace, shape, expected, Clock(on_stage), check=True)
 
 

@@ -14,6 +14,10 @@ import numpy as np
 COMPOSITION_COLUMNS = 8  # left and right halves of four coordinates
 PREPROCESSED, TRACE, INTERACTION = 0, 1, 2  # tree indices; the composition tree comes last
 MAX_WORDS = int(np.iinfo(np.int32).max)  # of an array that a kernel reads
+# Columns of the largest domain, or smaller ones of as many words, that are there at once where
+# evaluations are not kept. Two such chunks fill the block of a hash; as many words are in the
+# digests of the domain, which an array holds.
+CHUNK_COLUMNS = 8
 # Words of traces whose commitment keeps a GPU busy while the host starts a larger program, but not
 # so long that this is nothing beside the memory that two programs take.
 _APART_WORDS = range(1 << 24, 1 << 27)
@@ -88,15 +92,22 @@ def begins_apart(shape: ProofShape) -> bool:
     return sum(1 << k for k in shape.columns[TRACE]) in _APART_WORDS
 
 
+def check_keep_evaluations(value: bool) -> None:
+    """Raise ``ValueError`` unless the option of that name is a bool."""
+    if type(value) is not bool:
+        raise ValueError(f"keep_evaluations: expected True or False, got {value!r}")
+
+
 def parts(
-    columns: tuple[int, ...], log_blowup: int, max_words: int
+    columns: tuple[int, ...], log_blowup: int, max_words: int, *, even: bool = True
 ) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """``size_groups`` with groups cut whose evaluations have more than ``max_words`` words.
 
-    The parts of a group are consecutive columns, in numbers that differ by at most 1. Raises
+    The parts of a group are consecutive columns, in numbers that differ by at most 1, or, if not
+    ``even``, cut where the tree has a multiple of the most columns, see ``chunks``. Raises
     ``ValueError`` if one column has more words.
     """
-    out = []
+    out, before = [], 0
     for k, members in size_groups(columns):
         most = max_words >> (k + log_blowup)
         if not most:
@@ -106,5 +117,18 @@ def parts(
             )
         count = -(-len(members) // most)
         ends = [len(members) * i // count for i in range(count + 1)]
+        if not even:
+            ends = [0, *range(most - before % most, len(members), most), len(members)]
         out += [(k, members[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        before += len(members)
     return tuple(out)
+
+
+def chunks(
+    columns: tuple[int, ...], log_size: int, log_blowup: int
+) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """``parts`` of ``CHUNK_COLUMNS`` columns of ``2^log_size`` rows, or as many words, at most.
+
+    Blocks of hashes of a row end with a part, but for those that end within a smaller size.
+    """
+    return parts(columns, log_blowup, CHUNK_COLUMNS << (log_size + log_blowup), even=False)

@@ -95,9 +95,11 @@ class Device:
     def __init__(self, events: list[Any]) -> None:
         self.events, self.started, self.fault, self.patience = events, [], "", 10
         self.sent: list[Any] = []
+        self.kept: set[bool] = set()
 
-    def send(self, traces, shape, key, size):
+    def send(self, traces, shape, key, size, keep_evaluations):
         seeds = [t.seed for t in traces]
+        self.kept.add(keep_evaluations)
         self.sent.append(seeds)
         return seeds, size
 
@@ -145,6 +147,12 @@ def test_with_kernels_the_next_group_is_made_and_sent_while_the_device_proves(de
         ("finish", 2, 3),
         ("finish", 4),
     ]
+    assert device.kept == {True}
+
+
+def test_with_kernels_evaluations_need_not_be_kept(device):
+    jaxstark.prove_batch(numbered(device.events, 1), keep_evaluations=False, **INSECURE)
+    assert device.kept == {False}
 
 
 def test_with_kernels_an_error_of_a_later_group_is_raised(device):

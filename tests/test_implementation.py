@@ -12,12 +12,13 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jaxstark  # noqa: E402
-from jaxstark import implementation  # noqa: E402
+from jaxstark import compiled, implementation, prover  # noqa: E402
 from jaxstark.air.range_sum import range_sum, range_sum_trace  # noqa: E402
 from jaxstark.air.wide_fibonacci import wide_fibonacci, wide_fibonacci_columns  # noqa: E402
 from jaxstark.implementation import STAGES, Clock, choose  # noqa: E402
 from jaxstark.pallas import probe  # noqa: E402
 from jaxstark.proof import Proof  # noqa: E402
+from jaxstark.setup import setup  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 from tests.golden.cases import golden  # noqa: E402
 from tests.soundness.forging import PARAMS  # noqa: E402
@@ -45,6 +46,16 @@ REFUSALS: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"implementation": ""}, ("implementation: expected one of mosaic_gpu, xla", "got ''")),
     ({"transcript": "gpu"}, ("transcript: expected 'host' or 'device', got 'gpu'",)),
     ({"implementation": "xla", "transcript": None}, ("transcript: expected", "got None")),
+    (
+        {"implementation": "xla", "keep_evaluations": False},
+        ("keep_evaluations: expected True with implementation 'xla'", "got False", "'mosaic_gpu'"),
+    ),
+    (
+        {"keep_evaluations": False},
+        ("keep_evaluations: expected True with implementation 'xla'", "got False"),
+    ),
+    ({"keep_evaluations": 1}, ("keep_evaluations: expected True or False, got 1",)),
+    ({"keep_evaluations": None}, ("keep_evaluations: expected True or False, got None",)),
 ]
 
 
@@ -101,9 +112,10 @@ def test_prove_and_compile_refuse_before_any_work(options, words, trace, compila
 
 @pytest.mark.parametrize(("options", "words"), [r for r in REFUSALS if "transcript" not in r[0]])
 def test_setup_and_batches_refuse_before_any_work(options, words, trace, compilations):
-    with pytest.raises(ValueError) as error:
-        trace.air.setup((5,), PARAMS, **options)
-    one_sentence(error.value, words)
+    if "keep_evaluations" not in options:  # tree 0 is the same
+        with pytest.raises(ValueError) as error:
+            trace.air.setup((5,), PARAMS, **options)
+        one_sentence(error.value, words)
 
     def traces():
         raise AssertionError("no trace is taken")
@@ -178,6 +190,38 @@ def test_a_gpu_that_runs_the_probe_takes_kernels(monkeypatch):
     assert choose(None, "host") == choose(None, "device") == "mosaic_gpu"
     assert choose("mosaic_gpu", "device") == "mosaic_gpu"
     assert choose("xla", "host") == "xla"
+    assert choose(None, "host", False) == choose("mosaic_gpu", "device", False) == "mosaic_gpu"
+    with pytest.raises(ValueError, match="keep_evaluations: expected True"):
+        choose("xla", "host", False)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_evaluations_are_kept_or_not_as_asked_for(keep, trace, monkeypatch, tmp_path):
+    """By ``prove``, by a compiled prover and by its program in a folder; kept by default."""
+    from jaxstark import resident
+
+    monkeypatch.setattr(probe, "supported", lambda: (True, "Some GPU runs the probe"))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for module in (prover, compiled):
+        monkeypatch.setattr(
+            module,
+            "setup",
+            lambda *a, **options: setup(*a, **(options | {"implementation": "xla"})),
+        )
+    seen, loaded = [], []
+    monkeypatch.setattr(
+        resident, "prove", lambda *a, **options: seen.append(options["keep_evaluations"])
+    )
+    monkeypatch.setattr(
+        resident, "load", lambda program, folder: loaded.append(program.keep_evaluations)
+    )
+    options: Any = INSECURE | ({} if keep else {"keep_evaluations": False})
+    jaxstark.prove(trace, **options)
+    shape = trace.air.shape(trace.log_sizes)
+    made = jaxstark.compile(shape, transcript="device", cache_dir=tmp_path, **options)
+    assert made.keep_evaluations is keep
+    made(trace)
+    assert seen == [keep] * 3 and loaded == [keep]
 
 
 # The record.

@@ -153,7 +153,7 @@ def test_memory_that_is_not_there_is_refused_with_what_would_fit() -> None:
         found.require(800_000_000)
     assert str(caught.value) == (
         "memory of the device: expected 881 MB free for 2^20 rows, 26 columns, blow-up 2, got "
-        "800 MB; this would fit: 2^19 rows, or environment variable "
+        "800 MB; this would fit: keep_evaluations=False, or 2^19 rows, or environment variable "
         "XLA_PYTHON_CLIENT_MEM_FRACTION=0.95, if it is at its default of 0.75, or a device with "
         "881 MB free"
     )
@@ -168,6 +168,68 @@ def test_memory_that_is_not_there_is_refused_with_what_would_fit() -> None:
     small = plan(legacy26().shape((6,)), PRESETS["stwo-96"])
     with pytest.raises(ValueError, match="got 0 B; this would fit: a device with .* free$"):
         small.require(0)
+
+
+def test_memory_is_less_where_evaluations_are_not_kept() -> None:
+    """At a large blow-up most of all; an AIR of few columns has nothing to gain."""
+    sixteen = ProofParams(26, 4, 18, fold_step=3)
+    two = PRESETS["stwo-96"]
+    for log_size, params, most in ((20, sixteen, 0.73), (22, sixteen, 0.73), (26, two, 0.88)):
+        shape, composed = legacy26().shape((log_size,)), {"composition"} if params == two else set()
+        kept, again = (plan(shape, params, keep_evaluations=keep) for keep in (True, False))
+        assert kept == plan(shape, params) and kept != again
+        assert again.peak_bytes < most * kept.peak_bytes
+        assert again.argument_bytes == kept.argument_bytes
+        assert again.compressions == kept.compressions
+        # Columns are evaluated twice more, for the quotients and for the openings, and at blow-up 2
+        # once more for the constraints.
+        moved = [{s.name: s.moved_bytes for s in one.stages} for one in (kept, again)]
+        more = {name for name in moved[0] if moved[1][name] > moved[0][name]}
+        assert more == {"quotients", "openings"} | composed
+        assert "evaluations not kept" in again.title and "kept" not in kept.title
+    few = ProofShape((20,), ((), (20,) * 2), ((), ((0,),) * 2), 1, 0, 0)
+    assert plan(few, sixteen, keep_evaluations=False).peak_bytes > plan(few, sixteen).peak_bytes
+    one, eight = (plan(shape, params, batch=n, keep_evaluations=False) for n in (1, 8))
+    rows = 26 * 4 << 26
+    shared = one.argument_bytes - rows
+    assert eight.peak_bytes == shared + 16 * rows + 8 * (one.peak_bytes - shared)
+
+
+def test_memory_of_a_chunk_by_hand() -> None:
+    """26 columns of 2^16 rows at blow-up 16: chunks of 8, 8, 8 and 2."""
+    params, shape = ProofParams(26, 4, 18, fold_step=3), legacy26().shape((16,))
+    found = plan(shape, params, keep_evaluations=False)
+    stages = {s.name: s.peak_bytes - found.argument_bytes for s in found.stages}
+    row, column = 4 << 16, 4 << 20
+    tree = 32 * ((2 << 20) - 1)
+    # One pending, one made of coefficients in two buffers, and the state of the hash.
+    assert stages["commit trace"] == 26 * row + (8 + 8 + 2) * column + tree
+    held = 2 * tree + (26 + 8) * row
+    # A chunk in two buffers and the four words of the numerators.
+    assert stages["quotients"] == held + (2 * 8 + 4) * column
+    fri = stages["FRI"] - held
+    assert stages["openings"] == max(held + fri, (26 + 8) * row + tree + 16 * column)
+
+
+def test_evaluations_that_need_not_be_kept_are_advised_where_that_fits() -> None:
+    sixteen = ProofParams(26, 4, 18, fold_step=3)
+    found = plan(legacy26().shape((22,)), sixteen)
+    again = plan(legacy26().shape((22,)), sixteen, keep_evaluations=False)
+    option = "this would fit: keep_evaluations=False, or "
+    assert found.advice(again.peak_bytes).startswith(option)
+    assert "keep_evaluations" not in found.advice(again.peak_bytes - 1)
+    loaded = again.peak_bytes - again.argument_bytes
+    assert found.advice(loaded, loaded=True).startswith(option)
+    assert "keep_evaluations" not in found.advice(loaded - 1, loaded=True)
+    # It is no advice to those that follow it already; what else fits is computed without keeping.
+    with pytest.raises(
+        ValueError, match="evaluations not kept, got .*: blow-up 8 .* or 2\\^21"
+    ) as caught:
+        again.require(again.peak_bytes - 1)
+    assert "keep_evaluations" not in str(caught.value)
+    for keep in (0, 1, None, "no"):
+        with pytest.raises(ValueError, match="keep_evaluations: expected True or False, got"):
+            plan(legacy26().shape((22,)), sixteen, keep_evaluations=keep)  # type: ignore[arg-type]
 
 
 def test_stage_times_are_the_larger_of_both_bounds() -> None:

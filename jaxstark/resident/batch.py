@@ -58,13 +58,25 @@ class Started(NamedTuple):
     words: Any
 
 
-def send(traces: Sequence[Trace], shape: ProofShape, key: VerifyingKey, batch: int) -> Sent:
+def send(
+    traces: Sequence[Trace],
+    shape: ProofShape,
+    key: VerifyingKey,
+    batch: int,
+    keep_evaluations: bool = True,
+) -> Sent:
     """Traces on the device, side by side, the last one repeated to fill the batch.
+
+    ``keep_evaluations``: as of ``Program``.
 
     Raises ``MemoryError`` if memory runs out, as do ``start`` and ``finish``.
     """
     # Arrays of all proofs together stay within the limit.
-    program = Program(traces[0].air.structure, shape, key.params, max_words=MAX_WORDS // batch)
+    program = Program(
+        *(traces[0].air.structure, shape, key.params),
+        max_words=MAX_WORDS // batch,
+        keep_evaluations=keep_evaluations,
+    )
     with memory.explained(program, batch):
         each = driver.inputs_of_all(traces, key)
         digests = [driver.transcript_of(trace, key).digest for trace in traces]

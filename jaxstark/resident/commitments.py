@@ -19,7 +19,8 @@ from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.fft import api as fft_kernels
-from jaxstark.pallas.together import Steps, in_few_launches, in_turn
+from jaxstark.pallas.later import Later
+from jaxstark.pallas.together import Steps, in_few_launches, in_turn, run_steps
 from jaxstark.resident.program import Program, Tables
 
 Array = Any
@@ -101,7 +102,10 @@ def extend(p: Program, t: Tables, groups: Sequence[Array], log_factor: int) -> l
 
 
 class Polynomials(NamedTuple):
-    """Polynomials ``[columns, 2^k]`` by ascending size: coefficients, values on larger domains."""
+    """Polynomials ``[columns, 2^k]`` by ascending size: coefficients, values on larger domains.
+
+    No values where they are not kept, see ``values``.
+    """
 
     coefficients: tuple[Array, ...]
     evaluations: tuple[Array, ...]
@@ -115,13 +119,32 @@ def polynomials(
 ) -> tuple[Polynomials, list[Any]]:
     """Those of size groups in row order; the results of what is made to share their launches."""
 
-    def transform(some: Sequence[int]) -> Steps[list[tuple[Array, Array]]]:
-        coefficients = yield from in_turn([_interpolate_rows(p, t, groups[i]) for i in some])
-        values = yield from _evaluate_in_turn(p, t, coefficients, p.params.log_blowup)
-        return list(zip(coefficients, values, strict=True))
+    def transform(some: Sequence[int]) -> Steps[list[tuple[Array, ...]]]:
+        made = [(yield from in_turn([_interpolate_rows(p, t, groups[i]) for i in some]))]
+        if p.keep_evaluations:
+            made.append((yield from _evaluate_in_turn(p, t, made[0], p.params.log_blowup)))
+        return list(zip(*made, strict=True))
 
     made, others = _of_sizes(p, [log_size(pieces[0]) for pieces in groups], transform, beside)
-    return Polynomials(tuple(c for c, _ in made), tuple(values for _, values in made)), others
+    coefficients = tuple(first for first, *_ in made)
+    return Polynomials(coefficients, tuple(kept for _, *rest in made for kept in rest)), others
+
+
+def values(p: Program, t: Tables, tree: Polynomials | Committed) -> list[Array | Later]:
+    """Values on the larger domain of every array; those that are not kept come later."""
+    if tree.evaluations:
+        return list(tree.evaluations)
+    return [later(p, t, coefficients) for coefficients in tree.coefficients]
+
+
+def later(p: Program, t: Tables, coefficients: Array) -> Later:
+    """Values of coefficients on the larger domain, made when they are read."""
+    log_domain = log_size(coefficients) + p.params.log_blowup
+
+    def make(source: Array) -> Array:
+        return run_steps(_evaluate(p, t, source, log_domain), interpret=p.interpret)
+
+    return Later((len(coefficients), 1 << log_domain), coefficients, make)
 
 
 class Made(NamedTuple):
@@ -146,9 +169,10 @@ def make(
     With a digest, the step.
     """
     if not isinstance(groups, Polynomials):
-        groups = Polynomials(tuple(groups), tuple(extend(p, t, groups, p.params.log_blowup)))
+        extended = extend(p, t, groups, p.params.log_blowup) if p.keep_evaluations else ()
+        groups = Polynomials(tuple(groups), tuple(extended))
     levels, step = blake2s.commit_and_draw(
-        groups.evaluations, digest, draws=draws, interpret=p.interpret
+        values(p, t, groups), digest, draws=draws, interpret=p.interpret
     )
     return Made(Committed(*groups, MerkleTree(levels)), levels[0][:, 0], step)
 

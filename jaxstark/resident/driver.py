@@ -68,6 +68,7 @@ def prove(
     clock: Clock,
     check: bool,
     compiled: Compiled | None = None,
+    keep_evaluations: bool = True,
 ) -> Proof:
     """A proof of a trace whose sizes and parameters have been checked.
 
@@ -79,11 +80,12 @@ def prove(
       clock: hears of every stage; of one, "proof", with the transcript on the device.
       check: False for compiling: a blank trace need not hold.
       compiled: the program to run with the transcript on the device, see ``load``.
+      keep_evaluations: as of ``Program``.
 
     Raises ``ProvingError`` if the trace breaks a constraint, ``ValueError`` if the first proof of a
     shape needs more memory than is free, and ``MemoryError`` if memory runs out nevertheless.
     """
-    program = Program(trace.air.structure, shape, key.params)
+    program = Program(trace.air.structure, shape, key.params, keep_evaluations=keep_evaluations)
     with memory.explained(program):
         inputs = inputs_of(trace, key)
         fetch = _start(program, inputs, trace, key, where, clock, compiled)

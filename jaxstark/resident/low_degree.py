@@ -19,7 +19,9 @@ from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fri import api as fri_kernels
 from jaxstark.pallas.fri.api import Tail
 from jaxstark.pallas.fri.config import most_in_tail
+from jaxstark.pallas.later import read
 from jaxstark.params import fri_packing
+from jaxstark.resident import commitments
 from jaxstark.resident.commitments import Made
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import stage
@@ -41,11 +43,12 @@ def quotients(
     """The sum of all DEEP quotients, uint32 ``[4, 2^H]``."""
     plan = p.deep_plan
     data = deep_kernels.coefficients(plan, samples, point, batching, interpret=p.interpret)
-    evaluations = tuple(tree.evaluations for tree in trees)
-    run = deep.quotients_from
-    if deep_kernels.fits(plan):
-        run = partial(deep_kernels.quotients_from, interpret=p.interpret)
-    return run(plan, evaluations, data, t.x, t.y)
+    evaluations = tuple(tuple(commitments.values(p, t, tree)) for tree in trees)
+    if not deep_kernels.fits(plan):
+        few = tuple(tuple(read(array, None)[0] for array in tree) for tree in evaluations)
+        return deep.quotients_from(plan, few, data, t.x, t.y)
+    run = deep_kernels.quotients_from if p.keep_evaluations else deep_kernels.quotients_in_turn
+    return run(plan, evaluations, data, t.x, t.y, interpret=p.interpret)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -48,7 +48,9 @@ def explained(program: Program, batch: int = 1) -> Iterator[None]:
 
 
 def _plan(program: Program, batch: int) -> Plan:
-    return plan(program.shape, program.params, batch=batch)
+    return plan(
+        *(program.shape, program.params), batch=batch, keep_evaluations=program.keep_evaluations
+    )
 
 
 def _free_bytes() -> int | None:

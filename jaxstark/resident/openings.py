@@ -16,8 +16,10 @@ import numpy as np
 from jaxstark import circle, commit
 from jaxstark.commit import Committed, log_size
 from jaxstark.merkle import siblings
+from jaxstark.pallas.later import read
 from jaxstark.params import fri_packing
-from jaxstark.resident.program import Program
+from jaxstark.resident import commitments
+from jaxstark.resident.program import Program, Tables
 
 Array = Any
 
@@ -28,19 +30,18 @@ def open_queries(
 ) -> tuple[Any, Any]:
     """Rows and paths of every tree and FRI layer at the drawn positions, uint32 ``[q]``.
 
-    Returns per tree ``(values [c, q] per array, siblings [height, 8, q])``, or None, and per
-    layer ``(values [4, q, 2^step], siblings [levels, 8, q])`` from the top of the coset upward.
+    Returns per tree ``(values [c, q] per array, siblings [height, 8, q])``, or None without
+    columns, and per layer ``(values [4, q, 2^step], siblings [levels, 8, q])`` from the top of the
+    coset upward. Of a tree whose evaluations were not kept there are no values, see
+    ``open_columns``.
     """
     positions = positions.astype(np.int32)
     rows = []
-    for tree in trees:
-        if not tree.evaluations:
+    for tree, columns in zip(trees, p.shape.all_columns, strict=True):
+        if not columns:
             rows.append(None)
             continue
-        values = [
-            commit.pick(g, circle.lift_slot(positions, log_size(g), p.log_domain))
-            for g in tree.evaluations
-        ]
+        values = [_pick(p, g, positions) for g in tree.evaluations]
         rows.append((values, siblings(jnp, tree.tree.levels, positions)))
     opened = []
     for (values, tree), step in zip(layers, p.params.fri_steps(p.log_size), strict=True):
@@ -50,3 +51,30 @@ def open_queries(
         levels = tree.levels[: len(tree.levels) - (step - packing)]
         opened.append((cosets, siblings(jnp, levels, positions)))
     return rows, opened
+
+
+@partial(jax.jit, static_argnums=0)
+def open_columns(
+    p: Program, t: Tables, coefficients: Sequence[Sequence[Array]], opened: Any, positions: Array
+) -> tuple[Any, Any]:
+    """What ``open_queries`` returns, ``opened``, with the values that it lacks.
+
+    ``coefficients``: per tree, those of its arrays, none where evaluations were kept. They are
+    evaluated one after the other once all else is opened, which then makes room for them.
+    """
+    positions = positions.astype(np.int32)
+    values: list[list[Array]] = [[] for _ in coefficients]
+    for index, arrays in enumerate(coefficients):
+        for array in arrays:
+            evaluated, (opened, values) = read(commitments.later(p, t, array), (opened, values))
+            values[index].append(_pick(p, evaluated, positions))
+    rows, cosets = opened
+    filled = [
+        found and (found[0] or made, found[1]) for found, made in zip(rows, values, strict=True)
+    ]
+    return filled, cosets
+
+
+def _pick(p: Program, group: Array, positions: Array) -> Array:
+    """Columns of a size at positions in the largest domain."""
+    return commit.pick(group, circle.lift_slot(positions, log_size(group), p.log_domain))

@@ -19,7 +19,7 @@ from jaxstark.pallas.constraints.point_program import program as point_program
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.params import ProofParams
 from jaxstark.resident import points
-from jaxstark.shape import MAX_WORDS, ProofShape, parts
+from jaxstark.shape import MAX_WORDS, ProofShape, chunks, parts
 
 Groups = tuple[tuple[int, tuple[int, ...]], ...]
 
@@ -34,6 +34,8 @@ class Program:
       params: parameters.
       interpret: run kernels on a CPU, for tests.
       max_words: most words of an array. Size groups with more of them are several arrays.
+      keep_evaluations: keep the extended evaluations of trees 1 and later until the openings. If
+        not, they are made from the coefficients wherever they are read, one array after the other.
 
     Raises ``ValueError`` if the digests of a tree have more words.
     """
@@ -43,6 +45,7 @@ class Program:
     params: ProofParams
     interpret: bool = False
     max_words: int = MAX_WORDS
+    keep_evaluations: bool = True
 
     def __post_init__(self) -> None:
         if DIGEST_WORDS << self.log_domain > self.max_words:
@@ -56,7 +59,8 @@ class Program:
     def __hash__(self) -> int:
         # Looked up in every stage of every proof.
         if (known := self.__dict__.get("_hash")) is None:
-            known = hash((self.air, self.shape, self.params, self.interpret, self.max_words))
+            sizes = self.shape, self.params, self.max_words
+            known = hash((self.air, *sizes, self.interpret, self.keep_evaluations))
             object.__setattr__(self, "_hash", known)
         return known
 
@@ -85,12 +89,16 @@ class Program:
 
     @property
     def groups(self) -> tuple[Groups, ...]:
-        """Per tree, log size and columns of each of its arrays, see ``shape.parts``.
+        """Per tree, log size and columns of each of its arrays.
 
-        Tree 0 comes from the setup, which all programs share.
+        They are cut by ``shape.parts``, or by ``shape.chunks`` where evaluations are not kept. Tree
+        0 comes from the setup, which all programs share.
         """
         fixed, *trees = self.shape.all_columns
-        cut = [parts(tree, self.params.log_blowup, self.max_words) for tree in trees]
+        if self.keep_evaluations:
+            cut = [parts(tree, self.params.log_blowup, self.max_words) for tree in trees]
+        else:
+            cut = [chunks(tree, self.log_size, self.params.log_blowup) for tree in trees]
         return (parts(fixed, self.params.log_blowup, MAX_WORDS), *cut)
 
     @property
@@ -117,6 +125,7 @@ class Program:
             (shape.log_sizes, shape.columns, shape.offsets, shape.n_constraints),
             self.params,
             self.max_words,
+            self.keep_evaluations,
         )
 
 

@@ -155,7 +155,8 @@ def after_trace(
 
     # 4. Open every column out of the domain, at a point drawn after all commitments.
     samples, multiples = stages.sample(p, t, trees, drawn[0])
-    trees = [tree._replace(coefficients=()) for tree in trees]  # frees them
+    # Frees the coefficients, but for those that are evaluated again.
+    trees = [tree._replace(coefficients=()) if tree.evaluations else tree for tree in trees]
     done("evaluate out of domain", samples)
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree. The
@@ -196,8 +197,15 @@ def after_trace(
         nonce, log_domain=p.log_domain, count=p.params.n_queries
     )
     rows, cosets = openings.open_queries(p, trees, layers, positions)
+    committed = jnp.stack([root_of(tree) for tree in trees[1:]])
+    if not p.keep_evaluations:
+        coefficients = [tree.coefficients for tree in trees]
+        del trees, tree
+        layers.clear()  # frees them
+        opened = rows, cosets
+        rows, cosets = openings.open_columns(p, t, coefficients, opened, positions)
     messages = Messages(
-        roots=jnp.stack([root_of(tree) for tree in trees[1:]]),
+        roots=committed,
         drawn=relations,
         claims=claims,
         defect=defect,

@@ -23,23 +23,27 @@ def stages(p: Program, transcript: str) -> dict[str, str]:
 
     The constraints are composed in the stage that commits to them.
     """
-    *trees, _ = p.shape.all_columns
+    *trees, last = p.shape.all_columns
+    # Evaluations that are made again where they are read.
+    again = [] if p.keep_evaluations else [k for tree in (*trees[TRACE:], last) for k in tree]
     out = {"commit trace": _kernels(*_of_rows(trees[TRACE]))}
     if len(trees) > INTERACTION:
         out["commit interaction"] = _kernels(*_of_rows(trees[INTERACTION]))
-    transformed = [p.log_size]
+    transformed = [p.log_size, *again]
     if p.params.log_blowup > 1:  # columns are evaluated again, on the domain of the quotients
         transformed += [k for tree in trees for k in tree]
     points = [] if deep_kernels.fits(p.deep_plan) else [p.log_domain]
     return out | {
         "commit composition": _kernels(_named("{} rows", _small(transformed))),
         "evaluate out of domain": _kernels(),
-        "DEEP quotients": _kernels(_named("{} points", points)),
+        "DEEP quotients": _kernels(_named("{} rows", _small(again)), _named("{} points", points)),
         "FRI": _kernels(
             _named("folds of {} values", _folds_under_xla(p, transcript)), "the last layer"
         ),
         "proof of work": _kernels() if p.params.pow_bits else "none",
-        "open": "xla",
+        "open": _kernels(_named("{} rows", _small(again)))
+        if any(map(fft_kernels.fits, again))
+        else "xla",
     }
 
 

@@ -9,12 +9,14 @@ sections 6, 8, 10.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from jaxstark import commit, composition
 from jaxstark.commit import Committed, log_size
@@ -44,7 +46,8 @@ def commit_fixed(p: Program, t: Tables, groups: Sequence[Array]) -> Committed:
     """Tree 0 over the preprocessed columns, by size in row order."""
     tree = p.shape.columns[PREPROCESSED]
     pieces = commit.pieces_by_size(groups, tree, p.groups[PREPROCESSED])
-    return commitments.make_of_rows(p, t, pieces, None).tree
+    # Proofs that keep their evaluations and proofs that do not share it.
+    return commitments.make_of_rows(replace(p, keep_evaluations=True), t, pieces, None).tree
 
 
 @stage
@@ -131,6 +134,9 @@ def commit_composition(
     digest: Array | None = None,
 ) -> Made:
     """The last tree: the split quotient of all constraints combined by ``coefficient`` ``[4]``."""
+    if not p.keep_evaluations:
+        # Not before the challenge: the tree before needs the room.
+        trees, coefficient = lax.optimization_barrier((trees, coefficient))
     # Under XLA: a few small fusions beat a call site of a kernel, which costs compile time.
     powers = powers_traced(coefficient, p.shape.n_constraints)[::-1]
     domains = [_on_quotient_domain(p, t, tree) for tree in trees]
@@ -161,7 +167,7 @@ def commit_composition(
 def _on_quotient_domain(p: Program, t: Tables, tree: Committed) -> dict[int, tuple[Array, ...]]:
     """The arrays of every size group, by its log size."""
     extended = tree.evaluations
-    if p.params.log_blowup > 1:
+    if p.params.log_blowup > 1 or not extended:
         extended = commitments.extend(p, t, tree.coefficients, 1)
     out: dict[int, tuple[Array, ...]] = {}
     for coefficients, array in zip(tree.coefficients, extended, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import _benchmark
@@ -349,6 +350,11 @@ BAD = {
     "first": (["--cold_workloads=iris"], "--cold_workloads: expected some of legacy26, vm"),
     "cold": (["--transcripts=device", "--sections=cold"], "expected 'host' with implementation"),
     "device": (["--transcripts=device", "--sections=vm"], "expected 'host' with implementation"),
+    "again": (
+        ["--nokeep_evaluations", "--sections=vm"],
+        "keep_evaluations: expected True with implementation 'xla'",
+    ),
+    "cold again": (["--nokeep_evaluations"], "expected other sections than cold, got cold"),
 }
 
 
@@ -464,6 +470,35 @@ def test_backends_stand_side_by_side(row, tmp_path):
     assert len(results.rows) == 2
     printed = _benchmark_tables.tables(results.rows)
     assert "; cpu/xla, " in printed and "; gpu/mosaic_gpu, " in printed
+
+
+def test_rows_without_kept_evaluations_stand_beside_the_others(row, tmp_path):
+    """A row of before the member was there is one that kept them."""
+    assert row["keep_evaluations"] is True
+    older = {name: value for name, value in row.items() if name != "keep_evaluations"}
+    again = row | {"keep_evaluations": False, "target": None}
+    results = begun(tmp_path / "results.json")
+    for one in (older, again, row, again):
+        results.add(one)
+    assert [r["keep_evaluations"] for r in results.rows] == [True, False]
+    titles = [_benchmark.title(r) for r in results.rows]
+    assert titles[1] == titles[0] + " evaluations not kept"
+    marked = [line for line in _benchmark_tables.tables(results.rows).splitlines() if " ~ " in line]
+    assert len(marked) == 1
+    missing = {n: again[n] for n in ("section", "workload", "log_size", "keep_evaluations")}
+    results.add(missing | {"status": FAILED, "reason": "for want of memory"})
+    assert len(results.rows) == 2
+    with pytest.raises(ProvingError, match="evaluations not kept: expected the bytes of proof"):
+        results.add(again | {"sha256": "0" * 64})
+
+
+def test_the_plan_of_a_row_is_that_of_its_prover():
+    workload = _benchmark_jobs.legacy(6, "example")
+    case = workload.case(_benchmark_measure.PARAMS["published"])
+    options = _benchmark_measure.Options(1, 1, None, 1e12, 1e10)
+    kept = _benchmark_measure.limit(case, options)
+    again = _benchmark_measure.limit(case, replace(options, keep_evaluations=False))
+    assert again["peak_bytes"] != kept["peak_bytes"] and again["seconds"] > kept["seconds"]
 
 
 def test_proofs_that_depend_on_what_made_them_are_refused(row, tmp_path):

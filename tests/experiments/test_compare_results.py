@@ -135,3 +135,12 @@ def test_flags_and_absent_files(tmp_path):
     assert "--after" in assert_one_sentence(script("compare_results", "--before=a"), USAGE)
     absent = tmp_path / "absent.json"
     assert str(absent) in assert_one_sentence(compare(absent, absent), USAGE)
+
+
+def test_rows_are_matched_by_whether_evaluations_were_kept(tmp_path):
+    """A file of before rows said so is of rows that kept them."""
+    before = write(tmp_path / "a.json", proof(0.004))
+    rows = proof(0.005, keep_evaluations=True), proof(0.008, keep_evaluations=False)
+    row = last(compare(before, write(tmp_path / "b.json", *rows)))
+    assert list(row["ratios"].values()) == [1.25]
+    assert len(row["only_after"]) == 1 and row["only_after"][0].endswith("evaluations not kept")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 pytest.importorskip("jax")
 
 from jaxstark.air.registry import SHIPPED  # noqa: E402
+from jaxstark.implementation import Clock  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
-from jaxstark.resident import driver  # noqa: E402
+from jaxstark.resident import batch, driver  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 
 PARAMS = ProofParams(0, 1, 3, 2, 1)
@@ -37,3 +40,20 @@ def test_the_digest_of_public_values_is_that_of_each_statement():
     digests = [np.asarray(driver.digest_of(t, key)) for t in (trace, other)]
     assert not np.array_equal(digests[0], digests[1])
     assert np.array_equal(digests[1], driver.transcript_of(other, key).digest)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_program_keeps_evaluations_or_not_as_it_is_told(keep, monkeypatch):
+    trace, key = example("legacy26", 1)
+    shape, seen = trace.air.shape(trace.log_sizes), []
+    monkeypatch.setattr(driver, "finisher", lambda *arguments: lambda messages: messages)
+
+    def start(program, *arguments):
+        seen.append(program.keep_evaluations)
+        return lambda: None
+
+    monkeypatch.setattr(driver, "_start", start)
+    option: Any = {} if keep else {"keep_evaluations": False}
+    driver.prove(trace, shape, key, "host", Clock(None), True, **option)
+    assert seen == [keep]
+    assert batch.send([trace], shape, key, 2, keep).program.keep_evaluations is keep

@@ -106,6 +106,28 @@ def test_large_proofs_lower_for_cuda(name, log_size, params, expected):
     assert kernels_of(program(name, log_size, PARAMS[params])) == expected
 
 
+@pytest.mark.floor
+@pytest.mark.parametrize(
+    ("name", "log_size", "params", "expected"),
+    [("legacy26", 10, "stwo-96", [43]), ("range_sum", 12, "blowup-16", [53])],
+)
+def test_proofs_that_keep_no_evaluations_lower_for_cuda(name, log_size, params, expected):
+    """A chunk is evaluated three times, each time in launches of its own."""
+    p = replace(program(name, log_size, PARAMS[params]), keep_evaluations=False)
+    assert kernels_of(p) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("log_size", "params", "expected"),
+    [(20, "stwo-96", [20, 56]), (22, "blowup-16", [25, 70]), (26, "stwo-96", [109])],
+)
+def test_large_proofs_that_keep_no_evaluations_lower_for_cuda(log_size, params, expected):
+    """At 2^26 rows no array of a chunk reaches the limit of words."""
+    p = replace(program("legacy26", log_size, PARAMS[params]), keep_evaluations=False)
+    assert kernels_of(p) == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "values", "expected"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,17 @@ def test_free_memory_is_compared_once_it_is_known(device) -> None:
     memory.check(PROGRAM)  # passed before: its memory is in use, or free again
     device(None)
     memory.check(PROGRAM, 8)
+
+
+def test_a_program_that_keeps_no_evaluations_is_planned_as_such(device) -> None:
+    program = replace(PROGRAM, keep_evaluations=False)
+    planned = plan(SHAPE, PARAMS, keep_evaluations=False)
+    assert planned.peak_bytes != plan(SHAPE, PARAMS).peak_bytes
+    device(planned.peak_bytes - planned.argument_bytes - 1)
+    with pytest.raises(ValueError, match="for 2.*evaluations not kept"):
+        memory.check(program)
+    device(planned.peak_bytes - planned.argument_bytes)
+    memory.check(program)
 
 
 def exhausted() -> Exception:

@@ -26,7 +26,7 @@ from jaxstark.params import PRESETS, ProofParams, fri_packing  # noqa: E402
 from jaxstark.resident import low_degree, openings, stages  # noqa: E402
 from jaxstark.resident.program import Program, abstract_tables, tables  # noqa: E402
 from jaxstark.resident.protocol import abstract_inputs  # noqa: E402
-from jaxstark.shape import MAX_WORDS, parts, size_groups  # noqa: E402
+from jaxstark.shape import MAX_WORDS, chunks, parts, size_groups  # noqa: E402
 
 EMPTY = Committed((), (), merkle.MerkleTree((jnp.zeros((8, 1), np.uint32),)))
 
@@ -43,6 +43,20 @@ def test_groups_beyond_the_limit_are_cut_evenly() -> None:
     assert parts(columns, 2, 1 << 7) == ((4, (1, 4)), *((5, (c,)) for c in (0, 2, 3, 5, 6)))
     with pytest.raises(ValueError, match=r"column: expected at most 127 words, got 2\^7"):
         parts(columns, 2, 127)
+
+
+def test_chunks_end_where_blocks_of_hashes_do() -> None:
+    """Of the largest size; smaller ones have as many words at most."""
+    columns = (5,) * 26
+    assert [len(m) for _, m in chunks(columns, 5, 4)] == [8, 8, 8, 2]
+    assert [len(m) for _, m in chunks(columns, 6, 4)] == [16, 10]
+    mixed = (5, 4, 5, 5) * 5 + (3,) * 40
+    made = chunks(mixed, 5, 1)
+    assert [(k, len(m)) for k, m in made] == [(3, 32), (3, 8), (4, 5), *((5, n) for n in (3, 8, 4))]
+    assert [m for _, m in made if len(m) == 3] == [(0, 2, 3)]
+    for k, group in size_groups(mixed):
+        assert tuple(c for log, members in made if log == k for c in members) == group
+    assert chunks((), 5, 1) == ()
 
 
 def test_tables_are_cut_and_joined_by_size() -> None:

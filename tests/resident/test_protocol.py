@@ -91,11 +91,14 @@ def shipped(name: str, log_size: int) -> Trace:
     return Trace(air, columns, public)
 
 
-def prove(trace: Trace, params: ProofParams, where: str) -> jaxstark.Proof:
+def prove(
+    trace: Trace, params: ProofParams, where: str, keep_evaluations: bool = True
+) -> jaxstark.Proof:
     """As ``driver.prove``, with interpreted kernels."""
     key = trace.air.setup(trace.log_sizes, params)
     shape = trace.air.shape(trace.log_sizes, trace.public_values)
-    p = Program(trace.air.structure, shape, params, interpret=True)
+    form = {"interpret": True, "keep_evaluations": keep_evaluations}
+    p = Program(trace.air.structure, shape, params, **form)
     fixed = preprocessed(trace.air, key.log_sizes, params.log_blowup)
     public = read_by_constraints(trace)
     inputs = Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
@@ -108,9 +111,9 @@ def prove(trace: Trace, params: ProofParams, where: str) -> jaxstark.Proof:
     return driver.finisher(trace, p, key, where, check=True)(messages)
 
 
-def check(trace: Trace, params: ProofParams, where: str) -> None:
+def check(trace: Trace, params: ProofParams, where: str, keep_evaluations: bool = True) -> None:
     want = jaxstark.prove(trace, params=params, insecure=True, implementation="xla")
-    got = prove(trace, params, where)
+    got = prove(trace, params, where, keep_evaluations)
     assert got == want
     assert got.to_bytes() == want.to_bytes()
     assert got.provenance is not None and got.provenance.transcript == where
@@ -161,11 +164,13 @@ def test_t31_relations_are_drawn_after_each_other(where):
 
 
 @pytest.mark.slow
-def test_t31_a_batch_with_lookups_gives_the_proofs_of_xla():
+@pytest.mark.parametrize("keep_evaluations", [True, False])
+def test_t31_a_batch_with_lookups_gives_the_proofs_of_xla(keep_evaluations):
     """Relation elements and masks one row back differ from proof to proof of one program."""
     traces = [readers(1), readers(2)]
     key = traces[0].air.setup(traces[0].log_sizes, PARAMS)
-    p = Program(traces[0].air.structure, traces[0].air.shape(key.log_sizes), PARAMS, interpret=True)
+    form = {"interpret": True, "keep_evaluations": keep_evaluations}
+    p = Program(traces[0].air.structure, traces[0].air.shape(key.log_sizes), PARAMS, **form)
     each = driver.inputs_of_all(traces, key)
     rows = [jnp.stack(some) for some in zip(*(inputs.rows for inputs in each), strict=True)]
     digests = np.stack([driver.transcript_of(trace, key).digest for trace in traces])

@@ -40,6 +40,7 @@ FUNCTIONS = {
     "last_layer": "FRI",
     "grind": "proof of work",
     "open_queries": "open",
+    "open_columns": "open",
 }
 FUNCTION = re.compile(r"func\.func (?:public |private )?@([\w.]+)\(([^{]*)")
 MACHINE, _, _, PUBLIC = SHIPPED["state_machine"].example(8, 1)
@@ -47,6 +48,7 @@ CASES = {
     # Columns below the 128 lanes of a block, and columns that no kernel orders.
     "tiny": (legacy26(), (5,), {}, ProofParams(0, 1, 3, 1, 1)),
     "mixed, blow-up 4": (MACHINE, (8, 5), PUBLIC, ProofParams(3, 2, 3, 2, 0)),
+    "mixed": (MACHINE, (8, 5), PUBLIC, ProofParams(0, 1, 3, 2, 0)),
     "middle": (legacy26(), (14,), {}, PRESETS["stwo-96"]),
 }
 
@@ -140,7 +142,7 @@ def described(stage: str, functions: list[tuple[Lowered, str]], p: Program) -> s
     parts = [("{} rows", rows), ("the order of {} rows", under_xla("take_rows") - rows)]
     if stage == "DEEP quotients":
         slow = any(plain(o) == "quotients_from" and not one.runs_kernels(o) for one, _, o in calls)
-        parts = [("{} points", {p.log_domain} if slow else set())]
+        parts = [("{} rows", rows), ("{} points", {p.log_domain} if slow else set())]
     if stage == "FRI":
         folds = {
             one.log_size(name)
@@ -163,12 +165,20 @@ def _logs(calls: list[tuple[Lowered, str, str]], function: str) -> set[int]:
 
 
 @pytest.mark.parametrize(
-    ("case", "transcript"),
-    [("tiny", "host"), ("tiny", "device"), ("mixed, blow-up 4", "device"), ("middle", "host")],
+    ("case", "transcript", "keep"),
+    [
+        ("tiny", "host", True),
+        ("tiny", "device", True),
+        ("mixed, blow-up 4", "device", True),
+        ("middle", "host", True),
+        ("tiny", "host", False),
+        ("mixed, blow-up 4", "device", False),
+        ("mixed", "host", False),
+    ],
 )
-def test_the_record_is_what_the_lowered_stages_run(case, transcript):
+def test_the_record_is_what_the_lowered_stages_run(case, transcript, keep):
     air, sizes, public, params = CASES[case]
-    p = Program(air.structure, air.shape(sizes, public), params)
+    p = Program(air.structure, air.shape(sizes, public), params, keep_evaluations=keep)
     record = ran.stages(p, transcript)
     seen = stages_seen(p, transcript)
     if not params.pow_bits:

@@ -18,72 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxstark.fields.qm31 import DEGREE
-from jaxstark.hash.blake2s import BLOCK_BYTES, BLOCK_WORDS, DIGEST_WORDS
-from jaxstark.lifting import lift
-from jaxstark.pallas import launch
+from jaxstark.hash.blake2s import BLOCK_WORDS, DIGEST_WORDS
 from jaxstark.pallas.blake2s import message, mosaic_gpu, top
+from jaxstark.pallas.blake2s.absorb import absorb, absorb_all_but_last, check
 from jaxstark.pallas.blake2s.config import Launch, LeafConfig, TreeConfig
 from jaxstark.pallas.blake2s.message import Message, Words
 from jaxstark.pallas.channel import mosaic_gpu as channel
 from jaxstark.pallas.channel.api import Step
+from jaxstark.pallas.later import Later
 from jaxstark.pallas.launch import LANES
 
 Array = Any
 
 
-@partial(jax.jit, static_argnames=("words", "offset", "final", "config", "interpret"))
-def absorb(
-    arrays: Sequence[Array],
-    state: Array | None = None,
-    *,
-    words: tuple[Words, ...] | None = None,
-    offset: int = 0,
-    final: bool = True,
-    config: LeafConfig = LeafConfig(),  # noqa: B008
-    interpret: bool = False,
-) -> Array:
-    """The chaining state of every lane after its next message words, uint32 ``[8, n]``.
-
-    Args:
-      arrays: uint32 ``[w_i, n]`` each, n a multiple of 128.
-      state: result of the call before, uint32 ``[8, n]``; None at the start of the message.
-      words: which rows make up the words, in order; all rows of all arrays if None.
-      offset: bytes absorbed before, a multiple of 64.
-      final: whether the message ends here: the result is then the digest. Otherwise the words
-        must be whole blocks of 16.
-      config: sizes that do not change the result.
-      interpret: run on a CPU.
-
-    Raises ``ValueError`` for other shapes and lengths.
-    """
-    arrays = tuple(arrays)
-    if not arrays:
-        raise ValueError("arrays: expected at least one, got none")
-    lanes = arrays[0].shape[-1]
-    for name, array in (*(("array", a) for a in arrays), ("state", state)):
-        if array is not None:
-            _check(name, array, lanes, DIGEST_WORDS if name == "state" else None)
-    if lanes == 0 or lanes % LANES:
-        raise ValueError(f"lanes: expected a multiple of {LANES}, got {lanes}")
-    if words is None:
-        words = tuple(Words(i, 0, a.shape[0]) for i, a in enumerate(arrays))
-    for w in words:
-        if not (0 <= w.source < len(arrays) and 0 <= w.start < w.stop <= len(arrays[w.source])):
-            raise ValueError(f"words: expected rows of the arrays, got {w}")
-    count = sum(w.stop - w.start for w in words)
-    if not count or (not final and count % BLOCK_WORDS):
-        expected = "at least one" if final else f"a multiple of {BLOCK_WORDS}"
-        raise ValueError(f"number of words: expected {expected}, got {count}")
-    if offset < 0 or offset % BLOCK_BYTES or (offset > 0) != (state is not None):
-        raise ValueError(
-            f"offset: expected a multiple of {BLOCK_BYTES}, 0 without a state, got {offset}"
-        )
-    lanes_hashed = message.columns(arrays, words, state, offset, final, interpret)
-    return mosaic_gpu.digests(lanes_hashed, config=config, interpret=interpret)
-
-
 def leaves(
-    groups: Sequence[Array],
+    groups: Sequence[Array | Later],
     *,
     config: LeafConfig = LeafConfig(),  # noqa: B008
     interpret: bool = False,
@@ -92,7 +41,8 @@ def leaves(
 
     Args:
       groups: uint32 ``[c, 2^k]`` in ascending size, in storage order. Columns of one size may
-        come as several consecutive groups.
+        come as several consecutive groups. A group that comes ``Later`` is made, absorbed and
+        dropped before the next one.
       config: sizes that do not change the result.
       interpret: run on a CPU.
 
@@ -101,70 +51,9 @@ def leaves(
     or order.
     """
     size = 1 << _check_groups(groups)[-1]
-    last = _absorb_all_but_last(groups, config, interpret).lifted()
+    last = absorb_all_but_last(groups, config, interpret).lifted()
     digests = absorb(last.arrays, **last.options, config=config, interpret=interpret)
     return digests[:, :size] if size < LANES else digests
-
-
-class _Last(NamedTuple):
-    """The arguments of the ``absorb`` that ends the messages; some arrays may be too small yet."""
-
-    arrays: tuple[Array, ...]
-    options: dict[str, Any]
-
-    def lifted(self) -> _Last:
-        """With arrays of one size."""
-        log = max(array.shape[1] for array in self.arrays).bit_length() - 1
-        state = self.options.get("state")
-        options = self.options if state is None else self.options | {"state": _lift(state, log)}
-        return _Last(tuple(_lift(array, log) for array in self.arrays), options)
-
-
-def _lift(array: Array, log_size: int) -> Array:
-    return lift(array, log_size) if array.shape[1] < 1 << log_size else array
-
-
-def _absorb_all_but_last(groups: Sequence[Array], config: LeafConfig, interpret: bool) -> _Last:
-    """Everything before the last ``absorb``; fewer than 128 messages are repeated up to there."""
-    groups = tuple(groups)
-    size = groups[-1].shape[1]
-    if size < LANES:
-        log = size.bit_length() - 1
-        lifted = [lift(g, log) if g.shape[1] < size else g for g in groups]
-        return _Last(tuple(jnp.tile(g, (1, LANES // size)) for g in lifted), {})
-    state: Array | None = None
-    # Arrays from some row on: words of a block that is not full yet.
-    pending: list[tuple[Array, int]] = []
-    offset = 0
-    for width in sorted({group.shape[1] for group in groups}):
-        # Sizes below 128 rows are lifted to 128 first, which changes no leaf.
-        log_size = max(width, LANES).bit_length() - 1
-        final = width == size
-        rows = [*pending, *((group, 0) for group in groups if group.shape[1] == width)]
-        if not final:
-            rows = [(_lift(array[first:], log_size), 0) for array, first in rows]
-        count = sum(len(array) - first for array, first in rows)
-        rest = 0 if final else count % BLOCK_WORDS
-        if count == rest:
-            pending = rows
-            continue
-        words, pending, left = [], [], count - rest
-        for j, (array, first) in enumerate(rows):
-            used = min(len(array) - first, left)
-            left -= used
-            if used:
-                words.append(Words(j, first, first + used))
-            if first + used < len(array):
-                pending.append((array, first + used))
-        # A kernel lifts what is at least one block.
-        arrays = [_lift(array, min(log_size, LANES.bit_length() - 1)) for array, _ in rows]
-        step = _Last(tuple(arrays), {"state": state, "words": tuple(words), "offset": offset})
-        if final:
-            return step
-        step = step.lifted()
-        state = absorb(step.arrays, **step.options, final=False, config=config, interpret=interpret)
-        offset += 4 * (count - rest)
-    raise AssertionError("the last group ends the messages")
 
 
 @partial(jax.jit, static_argnames=("pack_log", "interpret"))
@@ -208,7 +97,7 @@ def levels(
     Raises ``ValueError`` if the leaves are no power of two.
     """
     size = digests.shape[-1]
-    _check("digests", digests, size, DIGEST_WORDS)
+    check("digests", digests, size, DIGEST_WORDS)
     if size.bit_count() != 1:
         raise ValueError(f"leaves: expected a power of two, got {size}")
     # The leaves are no result of the compiled part, which would copy them.
@@ -241,7 +130,7 @@ def _upper_levels(
 
 
 def commit(
-    groups: Sequence[Array],
+    groups: Sequence[Array | Later],
     *,
     config: TreeConfig = TreeConfig(),  # noqa: B008
     leaf_config: LeafConfig = LeafConfig(),  # noqa: B008
@@ -257,7 +146,7 @@ def commit(
 
 
 def commit_and_draw(
-    groups: Sequence[Array],
+    groups: Sequence[Array | Later],
     digest: Array | None,
     *,
     draws: int = 1,
@@ -274,8 +163,8 @@ def commit_and_draw(
         raise ValueError(f"draws: expected at least 1, got {draws}")
     size = 1 << _check_groups(groups)[-1]
     if digest is not None:
-        _check("digest", digest[:, None], 1, DIGEST_WORDS)
-    last = _absorb_all_but_last(groups, leaf_config, interpret)
+        check("digest", digest[:, None], 1, DIGEST_WORDS)
+    last = absorb_all_but_last(groups, leaf_config, interpret)
     return _commit_columns(
         last.arrays,
         digest=digest,
@@ -332,7 +221,7 @@ def commit_values_and_draw(
     """
     size = _check_values(values, pack_log)
     if digest is not None:
-        _check("digest", digest[:, None], 1, DIGEST_WORDS)
+        check("digest", digest[:, None], 1, DIGEST_WORDS)
     if pack_log <= 2 and size <= 1 << config.top_log:
         # A leaf is the hash of two nodes of two values each, or of fewer words.
         leaf = values.reshape(DEGREE, size, 1 << pack_log).transpose(2, 0, 1).reshape(-1, size)
@@ -362,13 +251,7 @@ def _commit_message(
     return Commitment(tuple(layers[::-1]), step)
 
 
-def _check(name: str, array: Array, lanes: int, rows: int | None) -> None:
-    if not launch.is_words(array, (rows, lanes)):
-        expected, got = f"[{'w' if rows is None else rows}, {lanes}]", tuple(array.shape)
-        raise ValueError(f"{name}: expected uint32 {expected}, got {array.dtype} {got}")
-
-
-def _check_groups(groups: Sequence[Array]) -> list[int]:
+def _check_groups(groups: Sequence[Array | Later]) -> list[int]:
     """Log sizes of the groups."""
     sizes = []
     for group in groups:

@@ -6,7 +6,7 @@ it on a CPU, slowly, for tests. Source: protocol section 11.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -23,9 +23,12 @@ from jaxstark.pallas.deep import mosaic_gpu
 from jaxstark.pallas.deep.config import LOG_LANES, DeepConfig
 from jaxstark.pallas.deep.mosaic_gpu import Columns, Source
 from jaxstark.pallas.deep.schedule import Step, spread, steps
+from jaxstark.pallas.later import Later, read
 from jaxstark.pallas.together import Steps, run_steps, side_by_side
 
 Array = Any
+# Tree and group of an array.
+Place = tuple[int, int]
 
 
 def fits(plan: DeepPlan) -> bool:
@@ -79,27 +82,77 @@ def quotients_from(
     """
     _check(plan, evaluations, data, x, y)
     *small, last = steps(plan, config)
+    arrays = _by_place(evaluations)
     sums = side_by_side(
-        [_numerators(step, evaluations, data, config, interpret) for step in small],
+        [_numerators(step, arrays, {}, data, config, interpret) for step in small],
         interpret=interpret,
     )
-    inputs = _Inputs(last, config.cut(last.log, len(last.points))[0])
-    runs = inputs.columns(evaluations)
+    before = dict(zip(small, sums, strict=True))
+    return _quotients(last, arrays, before, data, x, y, config, interpret)
 
-    def start(point: int) -> Source | None:
-        """Where the numerator of a point starts: at its sum over smaller columns."""
-        found = [
-            (rows, step.log, DEGREE * step.points.index(point))
-            for rows, step in zip(sums, small, strict=True)
-            if point in step.points
-        ]
-        if len(found) < 2:
-            return inputs.source(*found[0], DEGREE) if found else None
-        log = max(log for _, log, _ in found)
-        lifts = [lift(rows[first : first + DEGREE], log) for rows, _, first in found]
-        return inputs.source(reduce(m31.add, lifts), log, 0, DEGREE)
 
-    starts = [start(point) for point in last.points]
+def quotients_in_turn(
+    plan: DeepPlan,
+    evaluations: Sequence[Sequence[Array | Later]],
+    data: Coefficients,
+    x: Array,
+    y: Array,
+    *,
+    config: DeepConfig = DeepConfig(),  # noqa: B008
+    interpret: bool = False,
+) -> Array:
+    """``quotients_from`` of arrays some of which come later: these are made, added and dropped one
+    after the other.
+    """
+    _check(plan, evaluations, data, x, y)
+    arrays = _by_place(evaluations)
+    later = frozenset(place for place, array in arrays.items() if isinstance(array, Later))
+    *others, last = steps(plan, config, later)
+    sums: dict[Step, Array] = {}  # not yet in others
+
+    def made(step: Step) -> dict[Place, Array]:
+        """The arrays of a step, once the numerators before it are there."""
+        nonlocal sums, data
+        out = {}
+        for place in dict.fromkeys((run.tree, run.group) for run in step.runs):
+            out[place], (rows, data) = read(arrays[place], (list(sums.values()), data))
+            sums = dict(zip(sums, rows, strict=True))
+        return out
+
+    def before(step: Step) -> dict[Step, Array]:
+        """What a step starts from: the one before of its size, or all smaller sizes."""
+        same = {one: rows for one, rows in sums.items() if one.log == step.log}
+        return same or (sums if step.log == plan.log_domain else {})
+
+    for step in others:
+        own = made(step)
+        added = before(step)
+        total = run_steps(
+            _numerators(step, own, added, data, config, interpret), interpret=interpret
+        )
+        sums = {one: rows for one, rows in sums.items() if one not in added} | {step: total}
+    own = made(last)
+    return _quotients(last, own, before(last), data, x, y, config, interpret)
+
+
+def _by_place(evaluations: Sequence[Sequence[Any]]) -> dict[Place, Any]:
+    return {(t, g): array for t, tree in enumerate(evaluations) for g, array in enumerate(tree)}
+
+
+def _quotients(
+    step: Step,
+    arrays: Mapping[Place, Array],
+    before: Mapping[Step, Array],
+    data: Coefficients,
+    x: Array,
+    y: Array,
+    config: DeepConfig,
+    interpret: bool,
+) -> Array:
+    """The result of the last step, which starts from the numerators of others."""
+    inputs = _Inputs(step, config.cut(step.log, len(step.points))[0])
+    runs = inputs.columns(arrays)
+    starts = inputs.starts(before)
     quotients = mosaic_gpu.quotients(
         inputs.arrays, runs, starts, data, x, y, config=config, interpret=interpret
     )
@@ -108,16 +161,17 @@ def quotients_from(
 
 def _numerators(
     step: Step,
-    evaluations: Sequence[Sequence[Array]],
+    arrays: Mapping[Place, Array],
+    before: Mapping[Step, Array],
     data: Coefficients,
     config: DeepConfig,
     interpret: bool,
 ) -> Steps[Array]:
     """Four rows for each point of a step, one after the other, uint32 ``[4 points, 2^log]``."""
     inputs = _Inputs(step, config.cut(step.log, len(step.points))[0])
-    runs = inputs.columns(evaluations)
+    runs = inputs.columns(arrays)
     made = yield from mosaic_gpu.numerators(
-        *(inputs.arrays, runs, len(step.points), data, step.log),
+        *(inputs.arrays, runs, inputs.starts(before), data, step.log),
         config=config,
         interpret=interpret,
     )
@@ -134,16 +188,32 @@ class _Inputs:
         self.step, self.words, self.arrays = step, words, []
         self._found: dict[int, tuple[Array, int]] = {}
 
-    def columns(self, evaluations: Sequence[Sequence[Array]]) -> list[Columns]:
+    def columns(self, arrays: Mapping[Place, Array]) -> list[Columns]:
         """What the step adds."""
         return [
             Columns(
-                self.source(evaluations[run.tree][run.group], run.log, run.row, run.count),
+                self.source(arrays[run.tree, run.group], run.log, run.row, run.count),
                 run.count,
                 tuple((self.step.points.index(p), first) for p, first in run.terms),
             )
             for run in self.step.runs
         ]
+
+    def starts(self, before: Mapping[Step, Array]) -> list[Source | None]:
+        """Where the numerator of each point starts: at its sum over the steps before."""
+        return [self._start(before, point) for point in self.step.points]
+
+    def _start(self, before: Mapping[Step, Array], point: int) -> Source | None:
+        found = [
+            (rows, step.log, DEGREE * step.points.index(point))
+            for step, rows in before.items()
+            if point in step.points
+        ]
+        if len(found) < 2:
+            return self.source(*found[0], DEGREE) if found else None
+        log = max(log for _, log, _ in found)
+        lifts = [lift(rows[first : first + DEGREE], log) for rows, _, first in found]
+        return self.source(reduce(m31.add, lifts), log, 0, DEGREE)
 
     def source(self, array: Array, log: int, row: int, count: int) -> Source:
         """Rows of an array of ``2^log`` words each."""

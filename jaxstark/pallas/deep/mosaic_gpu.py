@@ -49,15 +49,15 @@ class Columns(NamedTuple):
 def numerators(
     arrays: Sequence[Array],
     runs: Sequence[Columns],
-    n_points: int,
+    starts: Sequence[Source | None],
     data: Coefficients,
     log_size: int,
     *,
     config: DeepConfig,
     interpret: bool = False,
 ) -> Steps[Array]:
-    """Weighted sums of rows, ``[points, 4, 2^log_size]``."""
-    return _run(arrays, runs, [None] * n_points, data, log_size, None, config, interpret)
+    """Weighted sums of rows, added to starts of four rows each: ``[points, 4, 2^log_size]``."""
+    return _run(arrays, runs, starts, data, log_size, None, config, interpret)
 
 
 def quotients(
@@ -71,9 +71,7 @@ def quotients(
     config: DeepConfig,
     interpret: bool = False,
 ) -> Steps[Array]:
-    """As ``numerators``, but added to starts of four rows each; then with lines, divided and
-    added over all points: ``[4, 2^H]``.
-    """
+    """As ``numerators``, then with lines, divided and added over all points: ``[4, 2^H]``."""
     log_size = x.shape[0].bit_length() - 1
     return _run(arrays, runs, starts, data, log_size, (x, y), config, interpret)
 

@@ -3,6 +3,9 @@
 A kernel adds up the columns of one size for the numerators of all points that use one of them, so
 that a column is read once. Kernels of small sizes share a launch. The last one has the size of the
 result and all points, and starts from the numerators of the others, lifted.
+
+Of arrays that come later each has a kernel of its own, which starts from the numerators of the one
+before, so that one of them is there at a time.
 """
 
 from __future__ import annotations
@@ -53,8 +56,14 @@ class Step(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def steps(plan: DeepPlan, config: DeepConfig) -> tuple[Step, ...]:
-    """The kernels of a plan with ``log_domain >= 7``, the last one with all points."""
+def steps(
+    plan: DeepPlan, config: DeepConfig, later: frozenset[tuple[int, int]] = frozenset()
+) -> tuple[Step, ...]:
+    """The kernels of a plan with ``log_domain >= 7``, the last one with all points.
+
+    ``later``: tree and group of the arrays that come later. Kernels of one size follow each other,
+    with the same points; each but the last one reads one such array and nothing else.
+    """
     by_size: dict[int, dict[tuple[int, int, int], dict[int, int]]] = {}
     term = 0
     for point, sizes in enumerate(plan.terms):
@@ -64,7 +73,7 @@ def steps(plan: DeepPlan, config: DeepConfig) -> tuple[Step, ...]:
                 column[point] = term
                 term += 1
     launches: dict[int, list[Run]] = {plan.log_domain: []}
-    left = config.merged_columns
+    left = 0 if later else config.merged_columns
     for log, columns in sorted(by_size.items()):
         if log <= plan.log_domain - _SPREAD_LOG and len(columns) <= left:
             left -= len(columns)
@@ -72,12 +81,26 @@ def steps(plan: DeepPlan, config: DeepConfig) -> tuple[Step, ...]:
         else:
             target = max(log, LOG_LANES)
         launches.setdefault(target, []).extend(_runs(log, columns))
-    last = tuple(launches.pop(plan.log_domain))
     out: list[Step] = []
     for log, runs in sorted(launches.items()):
-        points = tuple(sorted({point for run in runs for point, _ in run.terms}))
-        out.append(Step(log, points, tuple(runs)))
-    return (*out, Step(plan.log_domain, tuple(range(len(plan.points))), last))
+        points = sorted({point for run in runs for point, _ in run.terms})
+        if log == plan.log_domain:
+            points = range(len(plan.points))
+        out += [Step(log, tuple(points), some) for some in _turns(runs, later)]
+    return tuple(out)
+
+
+def _turns(runs: list[Run], later: frozenset[tuple[int, int]]) -> list[tuple[Run, ...]]:
+    """What the kernels of one size read: one array that comes later each, the last one the rest."""
+    apart: dict[tuple[int, int], list[Run]] = {}
+    rest = []
+    for run in runs:
+        if (run.tree, run.group) in later:
+            apart.setdefault((run.tree, run.group), []).append(run)
+        else:
+            rest.append(run)
+    *turns, last = [*apart.values()] or [[]]
+    return [*map(tuple, turns), (*rest, *last)]
 
 
 def spread(log: int, log_size: int, words: int) -> bool:

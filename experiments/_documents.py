@@ -143,10 +143,10 @@ def proofs(f: Figures) -> str:
 def others(f: Figures) -> str:
     """Proofs whose transcript is on the host, and those without security."""
     lines = []
-    for row in sorted(f.some(section="proof", source="device", transcript="device"), key=_order):
+    usual = {"source": "device", "transcript": "device", "params": "stwo-96"}
+    for row in sorted(f.some(section="proof", keep_evaluations=True, **usual), key=_order):
         own = {"workload": row["workload"], "log_size": row["log_size"]}
-        host = f.proof(**own, transcript="host") if row["params"] == "stwo-96" else None
-        published = f.proof(**own, params="published") if row["params"] == "stwo-96" else None
+        host, published = f.proof(**own, transcript="host"), f.proof(**own, params="published")
         if host or published:
             lines.append((name(row), spread(host), spread(published)))
     return table(("", "transcript on the host", "`published` parameters"), lines)
@@ -159,7 +159,8 @@ def batches(f: Figures) -> str:
     for params in dict.fromkeys(row["params"] for row in f.some(section="throughput")):
         line = [f"`{params}`"]
         for source in sources:
-            found = f.some(section="throughput", params=params, source=source)
+            own = {"params": params, "source": source, "keep_evaluations": True}
+            found = f.some(section="throughput", **own)
             line.append(f"{math.floor(found[0]['per_second']):,}" if found else "")
         lines.append(line)
     heads = ("resident", "from NumPy", "page-locked", "with execution")

@@ -42,7 +42,8 @@ def _size(row: Row) -> str:
     return "-" if row["log_size"] is None else f"2^{row['log_size']}"
 
 
-def _params(row: Row) -> str:
+def parameters(row: Row) -> str:
+    """Their name, with ``~`` where evaluations are not kept."""
     return row["params"] + ("" if value(row, "keep_evaluations") else " ~")
 
 
@@ -60,7 +61,7 @@ def proof_cells(row: Row) -> tuple[str, ...]:
     if target is not None:
         goal = f"{milliseconds(target['seconds'])} {'met' if target['met'] else 'missed'}"
     return (
-        *(row["workload"], _size(row), _params(row), row["transcript"], row["source"]),
+        *(row["workload"], _size(row), parameters(row), row["transcript"], row["source"]),
         *(milliseconds(warm[name]) for name in ("median", "min", "max")),
         *(milliseconds(row["limit"]["seconds"]), ratio(row["times_limit"]), goal),
         milliseconds(seconds["with_proof_of_work"]["mean"]),
@@ -189,7 +190,7 @@ def throughput_cells(row: Row) -> tuple[str, ...]:
     if target is not None:
         goal = f"{target['per_second']:g} {'met' if target['met'] else 'missed'}"
     return (
-        *(row["workload"], _size(row), _params(row), row["source"], str(row["batch"])),
+        *(row["workload"], _size(row), parameters(row), row["source"], str(row["batch"])),
         *(str(row["proofs"]), f"{row['per_second']:.1f}", f"{row['limit']['per_second']:.1f}"),
         *(ratio(row["times_limit"]), goal, bits(row)),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from _benchmark import MEASURED, Row, backend, title
-from _benchmark_tables import aligned, bits, milliseconds
+from _benchmark_tables import aligned, bits, milliseconds, parameters
 from _economics import HOUR, Cost, Prices, Timing, number, significant
 from _economics_felts import ESTIMATED, Known
 
@@ -44,7 +44,7 @@ def measured(row: Row, times: Timing, size: Known | str, found: Cost) -> Line:
     how = f"batch {batch}" if batch is not None else str(row.get("transcript"))
     where = f"2^{row['log_size']}"
     mark = ("" if row["sound_air"] else "*") + ("!" if row["insecure"] else "")
-    label = f"{row['workload']} {where} {row['params']}, {how}, {row['source']}{mark}"
+    label = f"{row['workload']} {where} {parameters(row)}, {how}, {row['source']}{mark}"
     felts, sent, known = "-", "-", None
     if not isinstance(size, str):
         felts = f"{MARKS[size.kind]}{size.size.felts:,}"
@@ -57,7 +57,7 @@ def measured(row: Row, times: Timing, size: Known | str, found: Cost) -> Line:
             "l2_gas": size.size.total_gas,
         }
     cells = (
-        *(row["workload"], where, row["params"], how, str(row["source"])),
+        *(row["workload"], where, parameters(row), how, str(row["source"])),
         *(milliseconds(times.proof), milliseconds(times.job), felts, sent),
         *(money(found), bits(row)),
     )
@@ -171,6 +171,8 @@ def notes(
             worst = max(abs(check - 1) for check in checks)
             text += f"; of the felts counted in the Cairo layout it is within {100 * worst:.1f} %"
         out.append(text)
+    if any("evaluations not kept" in line.record["row"] for line in lines):
+        out.append("params ~: proved without keeping evaluations")
     if any(size.get("from") == "given" for size in sizes):
         out.append("=: --felts, neither counted nor estimated")
     for why in dict.fromkeys(s["unknown"] for s in sizes if "unknown" in s):

@@ -24,7 +24,7 @@ Array = Any
 Ref = Any
 # Most code of a launch of several kernels, whose times to compile add up: some 4 s then, tracing
 # included. A test allows 5, and machines differ.
-MAX_CODE = 255
+MAX_CODE = 235
 # A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
 # returns its result.
 type Steps[T] = Generator[Kernel, list[Array], T]
@@ -216,23 +216,24 @@ def in_few_launches[T](makes: Sequence[Callable[[], Steps[T]]], *, interpret: bo
 def starts(each: Sequence[Sequence[int]]) -> list[int]:
     """Rounds in which computations start, given the codes of their kernels.
 
-    None ends after the longest, which goes first; each adds as few launches as it can to those
-    before it, and starts late.
+    The longest choose first. Each adds as few launches as it can to those before it, and starts
+    late, which leaves room: first kernels take longest to compile.
     """
-    rounds: list[list[int]] = [[] for _ in range(max(map(len, each), default=0))]
+    rounds: list[list[int]] = []
     out = [0] * len(each)
     for index in sorted(range(len(each)), key=lambda i: (-len(each[i]), -sum(each[i]))):
-        own = each[index]
+        choices = range(len(rounds), -1, -1)
+        made = {start: _started(rounds, each[index], start) for start in choices}
+        out[index] = min(choices, key=lambda s: sum(len(bundles(some)) for some in made[s]))
+        rounds = made[out[index]]
+    return out
 
-        def launches_with(start: int, own: Sequence[int] = own) -> int:
-            with_own = [[*some] for some in rounds]
-            for some, code in zip(with_own[start:], own, strict=False):
-                some.append(code)
-            return sum(len(bundles(some)) for some in with_own)
 
-        out[index] = start = min(range(len(rounds) - len(own), -1, -1), key=launches_with)
-        for some, code in zip(rounds[start:], own, strict=False):
-            some.append(code)
+def _started(rounds: Sequence[list[int]], codes: Sequence[int], start: int) -> list[list[int]]:
+    """Rounds with a computation that starts in one of them, or after them."""
+    out = [*map(list, rounds), *([] for _ in range(start + len(codes) - len(rounds)))]
+    for some, code in zip(out[start:], codes, strict=False):
+        some.append(code)
     return out
 
 

@@ -97,6 +97,17 @@ def legacy_size() -> sizes.Size:
     return sizes.estimate(legacy26().shape((16,)), PRESETS["stwo-96"])
 
 
+def test_rows_of_proofs_that_keep_no_evaluations_are_marked(tmp_path):
+    path = write(tmp_path / "r.json", proof(0.01), proof(0.02, keep_evaluations=False))
+    done = economics(path, "--nochain")
+    marked = [line for line in done.stdout.splitlines() if " stwo-96 ~ " in line]
+    assert len(marked) == 1 and "20.00" in marked[0]
+    assert "params ~: proved without keeping evaluations" in done.stdout
+    assert len({line["row"] for line in last(done)["rows"]}) == 2
+    alone = economics(write(tmp_path / "s.json", proof(0.01)), "--nochain")
+    assert "params ~" not in alone.stdout
+
+
 def test_every_figure_of_a_row_follows_from_what_was_measured(tmp_path):
     path = write(tmp_path / "r.json", proof(0.01), cold())
     prices = ["--strk_usd=0.5", "--charge_usd=0.2", "--utilisation=0.25"]

@@ -184,7 +184,8 @@ def test_kernels_of_a_computation_are_weighed_and_not_run(monkeypatch):
         ([[], []], [0, 0]),
         ([[1], [1, 1, 1], [], [1, 1]], [2, 0, 3, 1]),  # all end together
         ([[5], [MOST - 9, MOST - 4, MOST - 4]], [0, 0]),  # room in the first round alone
-        ([[4], [9], [MOST - 9, MOST]], [1, 0, 0]),  # the longer one chooses first
+        ([[4], [9], [MOST - 9, MOST]], [2, 0, 0]),  # the longer one chooses first
+        ([[9, 5], [MOST, MOST - 9]], [1, 0]),  # one launch more, and room after it
         ([[5, 5], [MOST, 9, MOST]], [1, 0]),  # one launch more wherever it is
     ],
 )

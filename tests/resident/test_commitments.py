@@ -49,8 +49,8 @@ def test_sizes_of_chains_of_two_lengths_are_those_of_the_reference():
     ("tree", "expected"),
     [
         (PREPROCESSED, [[140], [50, 100], [48, 48, 72], [20, 48, 72, 72]]),
-        (TRACE, [[112, 140], [50, 80, 100], [24, 48, 48, 72], [20, 72, 72, 72], [48]]),
-        (INTERACTION, [[112, 140], [50, 80, 100], [24, 48, 48, 72], [20, 72, 72, 72], [48]]),
+        (TRACE, [[140], [100, 112], [48, 50, 80], [24, 48, 72, 72], [20, 48, 72, 72]]),
+        (INTERACTION, [[140], [100, 112], [48, 50, 80], [24, 48, 72, 72], [20, 48, 72, 72]]),
     ],
 )
 def test_sizes_of_the_machine_share_their_launches(tree, expected, monkeypatch):

@@ -131,7 +131,7 @@ def test_large_proofs_that_keep_no_evaluations_lower_for_cuda(log_size, params, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "values", "expected"),
-    [(IRIS, 7, [34]), (DIGITS, 7, [48]), (VM_SIZES, 15, [9, 42])],
+    [(IRIS, 7, [34]), (DIGITS, 7, [49]), (VM_SIZES, 15, [9, 42])],
     ids=["iris", "digits", "2^20"],
 )
 def test_large_proofs_of_the_machine_lower_for_cuda(sizes, values, expected):

@@ -8,8 +8,10 @@ MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 FLOOR_VENV ?= .venv-floor
+CUDA_VENV ?= .venv-cuda
 NOJAX_VENV ?= .venv-nojax
 FLOOR_JAX ?= 0.11.2
+CUDA_JAX ?= $(FLOOR_JAX)
 WORKERS ?= 2
 
 # What `make prove` proves: flags of experiments/prove_inference.py; more of them in ARGS. Files
@@ -96,6 +98,10 @@ test-gpu: ## kernels on this machine's GPU, with the JAX of GPU_PYTHON
 	rc=0; run --part=alone || rc=$$?; count $$rc; \
 	[ $$failed = 0 ] && [ -n "$$passed" ]
 
+.PHONY: compile-times
+compile-times: $(CUDA_VENV)/.stamp ## how long GPU kernels take to compile, without a GPU
+	@PYTHONPATH=. $(CUDA_VENV)/bin/python -m tests.gpu.compile_times $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.stamp-dev ## ruff: rules and format of imports
 	@$(PY) -m ruff check .
@@ -157,7 +163,7 @@ devnet-test: $(VENV)/.stamp-dev ## submit a real proof to a local node
 
 .PHONY: clean
 clean: ## remove what the targets built, virtual environments too
-	@rm -rf $(VENV) $(FLOOR_VENV) $(NOJAX_VENV) dist build .jax_cache
+	@rm -rf $(VENV) $(FLOOR_VENV) $(CUDA_VENV) $(NOJAX_VENV) dist build .jax_cache
 
 # The development environment serves `make prove` too: do not install twice.
 $(VENV)/.stamp-run: pyproject.toml
@@ -172,6 +178,14 @@ $(VENV)/.stamp-dev: pyproject.toml
 	@$(call pip,$(VENV)) 'pip>=25.1'
 	@$(call pip,$(VENV)) -e '.[cpu,experiments]' --group dev
 	@touch $@ $(VENV)/.stamp-run
+
+$(CUDA_VENV)/.stamp: pyproject.toml
+	@$(call venv,$(CUDA_VENV))
+	@echo "installing JAX $(CUDA_JAX) and its CUDA plug-in into $(CUDA_VENV)"
+	@$(call pip,$(CUDA_VENV)) 'pip>=25.1'
+	@$(call pip,$(CUDA_VENV)) -e . 'jax==$(CUDA_JAX)' 'jax-cuda13-plugin==$(CUDA_JAX)' \
+	  'jax-cuda13-pjrt==$(CUDA_JAX)' nvidia-cuda-nvcc --group test
+	@touch $@
 
 $(FLOOR_VENV)/.stamp: pyproject.toml
 	@$(call venv,$(FLOOR_VENV))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,9 @@ def quotient(air, index, sizes):
     return partial(constraints.component_quotient, air, index, where), rest
 
 
+run_launch = together.run_together
+
+
 def launch_of(make, number, count):
     """One of the launches of a computation, which has so many."""
     seen = []
@@ -75,7 +79,7 @@ def launch_of(make, number, count):
     finally:
         together.run_together = original
     assert len(seen) == count
-    return original(seen[number], interpret=False)
+    return run_launch(seen[number], interpret=False)
 
 
 def quotients(air, sizes, *which):
@@ -160,7 +164,7 @@ def evaluation():
 
 SEEN = tuple((which, k) for k in (8, 12, 16, L) for which in (0, 1))
 WIDE, LAYER = shape(C, 1 << L), shape(4, 2 << L)
-KERNELS = {
+KERNELS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "to_storage": (fft.to_storage, (WIDE,)),
     "interpolate": (fft.interpolate, (WIDE, shape(1 << L))),
     "interpolate_rows": (fft.interpolate_rows, (WIDE, shape(1 << L))),

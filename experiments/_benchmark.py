@@ -12,6 +12,8 @@ from jaxstark import ProvingError
 from jaxstark.proof import write_atomically
 
 SCHEMA = "jaxstark-benchmark/1"
+# The backend of the kernels, see ``backend``.
+KERNELS = "gpu/mosaic_gpu"
 MEASURED, SKIPPED, FAILED = "measured", "skipped", "failed"
 # What is proved and how; together with what proves, the identity of a row.
 SUBJECT = (

@@ -134,11 +134,10 @@ def proof_rows(
             "cells_per_second": round(cells(case) / warm["median"]),
             "peak_bytes": {"before": before, "after": peak_bytes()},
             **goal(
-                *(workload, name, source, warm["median"], least["seconds"], made_by["platform"])
+                *(workload, name, source, warm["median"], least["seconds"], made_by["platform"]),
+                kept=options.keep_evaluations,
             ),
         }
-        if not options.keep_evaluations:
-            row["target"] = None  # none is set
         if options.submit is not None:
             row["starknet"] = options.submit(proof, case)
         yield row
@@ -275,15 +274,21 @@ def limit(case: Case, options: Options) -> dict[str, Any]:
 
 
 def goal(
-    workload: Workload, name: str, source: str, median: float, least: float, platform: str
+    workload: Workload,
+    name: str,
+    source: str,
+    median: float,
+    least: float,
+    platform: str,
+    kept: bool = True,
 ) -> dict[str, Any]:
     """The row's ratio to its limit, and the target and the published figure where there are any.
 
-    Targets are set for one kind of GPU and ask for a resident trace.
+    Targets are set for one kind of GPU and for kept evaluations, and ask for a resident trace.
     """
     out: dict[str, Any] = {"times_limit": round(median / least, 3), "target": None}
     bound = None
-    if name == "stwo-96" and source == "device" and platform == "gpu":
+    if name == "stwo-96" and source == "device" and platform == "gpu" and kept:
         if workload.name == "legacy26" and workload.log_size in TARGETS:
             bound = TARGETS[workload.log_size] / 1000
         if workload.name == "vm" and workload.log_size == VM_TARGET[0]:

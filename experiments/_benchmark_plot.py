@@ -9,13 +9,12 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-from _benchmark import MEASURED, backend, value  # noqa: E402
+from _benchmark import KERNELS, MEASURED, backend, value  # noqa: E402
 from _benchmark_tables import planned_stages  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
 
 COLUMNS = 3
 PARAMS = "stwo-96"
-KERNELS = "gpu/mosaic_gpu"
 
 
 def draw(rows: Sequence[dict[str, Any]], out: Path) -> bool:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import _script
-from _benchmark import MEASURED, Row, backend, value
+from _benchmark import KERNELS, MEASURED, Row, backend, value
 from _benchmark_tables import planned_stages
 
 from jaxstark import ProofParams
 
 NETWORKS = {"iris": "Iris flower", "digits": "26 digits"}
 BLOCK = re.compile(r"(<!-- results: ([a-z -]+) -->\n).*?(<!-- end of results -->\n)", re.DOTALL)
-Document = Mapping[str, Any]
+USUAL = {
+    **{"params": "stwo-96", "transcript": "device", "source": "device"},
+    "keep_evaluations": True,
+}
 
 
 def up(value: float, digits: int = 3) -> str:
@@ -42,12 +45,14 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
 
 
 class Figures:
-    """What a document says of the measured rows of one backend."""
+    """What documents say of the rows that kernels were measured with."""
 
-    def __init__(self, document: Document, of: str = "gpu/mosaic_gpu") -> None:
+    def __init__(self, document: Mapping[str, Any]) -> None:
         self.runs = document["runs"]
         self.rows = [
-            row for row in document["rows"] if row["status"] == MEASURED and backend(row) == of
+            row
+            for row in document["rows"]
+            if row["status"] == MEASURED and backend(row) == KERNELS
         ]
 
     def some(self, **subject: Any) -> list[Row]:
@@ -55,13 +60,9 @@ class Figures:
         return [r for r in self.rows if all(value(r, k) == v for k, v in subject.items())]
 
     def proof(self, workload: str, log_size: int, **subject: Any) -> Row | None:
-        """That of a proof: ``stwo-96``, trace and transcript on the device, evaluations kept, if
-        not otherwise.
-        """
-        usual = {"params": "stwo-96", "transcript": "device", "source": "device"}
-        usual |= {"keep_evaluations": True}
+        """That of a proof, ``USUAL`` if not otherwise."""
         found = self.some(
-            section="proof", workload=workload, log_size=log_size, **(usual | subject)
+            section="proof", workload=workload, log_size=log_size, **(USUAL | subject)
         )
         return found[0] if found else None
 
@@ -118,8 +119,8 @@ def proofs(f: Figures) -> str:
             what += ", random columns"
         if row["params"] != "stwo-96":
             what += f", `{row['params']}`"
-        own = {key: value(row, key) for key in ("workload", "log_size", "params")}
-        own |= {"keep_evaluations": value(row, "keep_evaluations")}
+        members = ("workload", "log_size", "params", "keep_evaluations")
+        own = {member: value(row, member) for member in members}
         if not own["keep_evaluations"]:
             what += ", evaluations not kept"
         others = [f.proof(**own, source=source) for source in ("numpy", "pinned")]
@@ -143,8 +144,7 @@ def proofs(f: Figures) -> str:
 def others(f: Figures) -> str:
     """Proofs whose transcript is on the host, and those without security."""
     lines = []
-    usual = {"source": "device", "transcript": "device", "params": "stwo-96"}
-    for row in sorted(f.some(section="proof", keep_evaluations=True, **usual), key=_order):
+    for row in sorted(f.some(section="proof", **USUAL), key=_order):
         own = {"workload": row["workload"], "log_size": row["log_size"]}
         host, published = f.proof(**own, transcript="host"), f.proof(**own, params="published")
         if host or published:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -12,18 +13,20 @@ import pytest
 jax = pytest.importorskip("jax")
 
 from tests.experiments.test_scripts import REPO  # noqa: E402
-from tests.gpu.compile_times import NEEDED, modules  # noqa: E402
+from tests.gpu.compile_times import NEEDED  # noqa: E402
 from tests.resident.test_program import program  # noqa: E402
 
 
 @pytest.mark.floor
 def test_the_module_of_every_kernel_is_found():
     from jaxstark.resident import driver
+    from jaxstark.resident.kernels import kernels
 
     (lowered,) = driver.lower(program("range_sum", 8), lowering_platforms=("cuda",))
-    found = list(modules(lowered.compiler_ir().operation))
-    assert len(found) == lowered.as_text().count("custom_call @mosaic_gpu") > 10
-    assert all(module.startswith(b"ML\xefR") for module in found)
+    found = kernels(lowered)
+    hashes = set(re.findall(r'kernel_hash = "((?:[^"\\]|\\.)*)"', lowered.as_text()))
+    assert len(found) == len(hashes) > 10
+    assert all(kernel.attributes["module"].startswith(b"ML\xefR") for kernel in found)
 
 
 def test_a_missing_compiler_is_one_sentence():

@@ -47,8 +47,7 @@ def quotients(
     if not deep_kernels.fits(plan):
         few = tuple(tuple(read(array, None)[0] for array in tree) for tree in evaluations)
         return deep.quotients_from(plan, few, data, t.x, t.y)
-    run = deep_kernels.quotients_from if p.keep_evaluations else deep_kernels.quotients_in_turn
-    return run(plan, evaluations, data, t.x, t.y, interpret=p.interpret)
+    return deep_kernels.quotients_from(plan, evaluations, data, t.x, t.y, interpret=p.interpret)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,37 +75,20 @@ def compiler() -> Callable[[bytes], None]:
     return run
 
 
-def modules(operation: Any) -> Iterator[bytes]:
-    """Those of the Mosaic kernels in a lowered program."""
-    from jaxlib.mlir import ir
-
-    for region in operation.regions:
-        for block in region.blocks:
-            for one in block.operations:
-                attributes = one.operation.attributes
-                if "mhlo.backend_config" in attributes and "module" in (
-                    config := ir.DictAttr(attributes["mhlo.backend_config"])
-                ):
-                    yield ir.StringAttr(config["module"]).value_bytes
-                yield from modules(one.operation)
-
-
-def _operation(lowered: Any) -> Any:
-    return lowered.compiler_ir().operation
-
-
 def seconds(run: Callable[..., Any], shapes: Sequence[Any], compile_: Any) -> tuple[float, float]:
     """To trace and lower a computation, and to compile its kernels."""
     import jax
+
+    from jaxstark.resident import kernels
 
     jax.clear_caches()
     start = time.perf_counter()
     traced = jax.jit(lambda *arguments: run(*arguments)).trace(*shapes)
     lowered = traced.lower(lowering_platforms=("cuda",))
-    found = list(modules(_operation(lowered)))
+    found = kernels.kernels(lowered)
     middle = time.perf_counter()
-    for module in found:
-        compile_(module)
+    for kernel in found:
+        compile_(kernel.attributes["module"])
     return middle - start, time.perf_counter() - middle
 
 

@@ -94,7 +94,7 @@ def test_quotients_of_columns_that_come_later_are_those_of_the_reference(plan, l
     def quotients(evaluations: Any, *rest: Any) -> Any:
         kept, *others = evaluations
         made = [kept, *([later(group) for group in tree] for tree in others)]
-        return deep_kernels.quotients_in_turn(plan, made, *rest, interpret=True)
+        return deep_kernels.quotients_from(plan, made, *rest, interpret=True)
 
     want = deep.quotients_from(plan, evaluations, *rest)
     assert np.array_equal(quotients(evaluations, *rest), want)

@@ -55,10 +55,9 @@ def coefficients(
     return coefficient_kernel.coefficients(plan, values, z, deep, interpret=interpret)
 
 
-@partial(jax.jit, static_argnums=0, static_argnames=("config", "interpret"))
 def quotients_from(
     plan: DeepPlan,
-    evaluations: Sequence[Sequence[Array]],
+    evaluations: Sequence[Sequence[Array | Later]],
     data: Coefficients,
     x: Array,
     y: Array,
@@ -70,7 +69,8 @@ def quotients_from(
 
     Args:
       plan: of the proof shape, from ``jaxstark.deep.make_plan``; ``fits``.
-      evaluations: ``[tree][group]`` uint32, of the plan's shapes, words at most p.
+      evaluations: ``[tree][group]`` uint32, of the plan's shapes, words at most p. Those that come
+        ``Later`` are made, added and dropped one after the other.
       data: coefficients, as arrays.
       x: of the domain points, uint32 ``[2^H]``.
       y: of the domain points, uint32 ``[2^H]``.
@@ -81,8 +81,24 @@ def quotients_from(
     may differ from ``jaxstark.deep``. Raises ``ValueError`` for other shapes and plans.
     """
     _check(plan, evaluations, data, x, y)
+    arrays = {(t, g): array for t, tree in enumerate(evaluations) for g, array in enumerate(tree)}
+    if any(isinstance(array, Later) for array in arrays.values()):
+        return _in_turn(plan, arrays, data, x, y, config, interpret)
+    return _together(plan, arrays, data, x, y, config, interpret)
+
+
+@partial(jax.jit, static_argnums=(0, 5, 6))
+def _together(
+    plan: DeepPlan,
+    arrays: Mapping[Place, Array],
+    data: Coefficients,
+    x: Array,
+    y: Array,
+    config: DeepConfig,
+    interpret: bool,
+) -> Array:
+    """The quotients, sums of all smaller sizes side by side."""
     *small, last = steps(plan, config)
-    arrays = _by_place(evaluations)
     sums = side_by_side(
         [_numerators(step, arrays, {}, data, config, interpret) for step in small],
         interpret=interpret,
@@ -91,21 +107,16 @@ def quotients_from(
     return _quotients(last, arrays, before, data, x, y, config, interpret)
 
 
-def quotients_in_turn(
+def _in_turn(
     plan: DeepPlan,
-    evaluations: Sequence[Sequence[Array | Later]],
+    arrays: Mapping[Place, Array | Later],
     data: Coefficients,
     x: Array,
     y: Array,
-    *,
-    config: DeepConfig = DeepConfig(),  # noqa: B008
-    interpret: bool = False,
+    config: DeepConfig,
+    interpret: bool,
 ) -> Array:
-    """``quotients_from`` of arrays some of which come later: these are made, added and dropped one
-    after the other.
-    """
-    _check(plan, evaluations, data, x, y)
-    arrays = _by_place(evaluations)
+    """The quotients, one array after the other."""
     later = frozenset(place for place, array in arrays.items() if isinstance(array, Later))
     *others, last = steps(plan, config, later)
     sums: dict[Step, Array] = {}  # not yet in others
@@ -133,10 +144,6 @@ def quotients_in_turn(
         sums = {one: rows for one, rows in sums.items() if one not in added} | {step: total}
     own = made(last)
     return _quotients(last, own, before(last), data, x, y, config, interpret)
-
-
-def _by_place(evaluations: Sequence[Sequence[Any]]) -> dict[Place, Any]:
-    return {(t, g): array for t, tree in enumerate(evaluations) for g, array in enumerate(tree)}
 
 
 def _quotients(

@@ -516,9 +516,11 @@ def test_a_row_needs_a_run(row, tmp_path):
 
 
 def test_targets_are_for_a_resident_trace_on_a_gpu(measured):
-    def goal(name: str, source: str, platform: str, seconds: float = 0.004) -> dict:
+    def goal(
+        name: str, source: str, platform: str, seconds: float = 0.004, *, kept: bool = True
+    ) -> dict:
         workload = _benchmark_jobs.Workload("legacy26", 20, None, "example", {}, lambda p: p)  # type: ignore[arg-type]
-        return _benchmark_measure.goal(workload, name, source, seconds, 0.0014, platform)
+        return _benchmark_measure.goal(workload, name, source, seconds, 0.0014, platform, kept)
 
     assert goal("stwo-96", "device", "gpu")["target"] == {"seconds": 0.005, "met": True}
     assert goal("stwo-96", "device", "gpu", 0.006)["target"]["met"] is False
@@ -528,6 +530,7 @@ def test_targets_are_for_a_resident_trace_on_a_gpu(measured):
         ("published", "device", "gpu"),
     ):
         assert goal(*case)["target"] is None
+    assert goal("stwo-96", "device", "gpu", kept=False)["target"] is None
     assert goal("published", "device", "cpu")["published_seconds"] == 0.666
 
 

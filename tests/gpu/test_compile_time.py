@@ -202,9 +202,9 @@ KERNELS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         for i, n in enumerate(NAMES)
         if VM.info.components[i].n_entries
     },
-    **{f"quotients, launch {i + 1} of 3": quotients(VM, VM_SIZES, i, 3) for i in range(3)},
+    **{f"quotients, launch {i + 1} of 4": quotients(VM, VM_SIZES, i, 4) for i in range(4)},
     **{f"lookups, launch {i + 1} of 6": lookups(VM, VM_SIZES, i, 6) for i in range(6)},
-    **{f"transforms, launch {i + 1} of 5": transforms(VM, VM_SIZES, i, 5) for i in range(5)},
+    **{f"transforms, launch {i + 1} of 6": transforms(VM, VM_SIZES, i, 6) for i in range(6)},
     "defect legacy26": defect(legacy26(), (L,)),
     "defect obelysk": defect(VM, VM_SIZES),
     "drawn_bases": (lambda t: oods.drawn_bases(t, L, SEEN), (shape(4),)),

@@ -209,9 +209,10 @@ def test_computations_that_start_where_there_is_room_make_the_same(monkeypatch):
         ([], []),
         ([MOST], [[0]]),
         ([1] * 9, [[*range(9)]]),
-        ([1, MOST - 1, 1], [[0, 1], [2]]),
+        ([1, MOST - 1, 1], [[1], [0, 2]]),
         ([2, MOST - 9, MOST - 5, 7], [[0, 2], [1, 3]]),
-        ([3, MOST + 5, 7, MOST - 9], [[1], [2, 3], [0]]),  # a longer one has its own
+        ([60, 40, MOST - 60, 30], [[2], [0, 1, 3]]),  # not 60 beside the first, which has room
+        ([3, MOST + 5, 7, MOST - 9], [[1], [3], [0, 2]]),  # a longer one has its own
     ],
 )
 def test_code_is_dealt_out_to_few_launches(codes, expected):

@@ -131,7 +131,7 @@ def test_large_proofs_that_keep_no_evaluations_lower_for_cuda(log_size, params, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "values", "expected"),
-    [(IRIS, 7, [34]), (DIGITS, 7, [49]), (VM_SIZES, 15, [9, 42])],
+    [(IRIS, 7, [35]), (DIGITS, 7, [54]), (VM_SIZES, 15, [10, 44])],
     ids=["iris", "digits", "2^20"],
 )
 def test_large_proofs_of_the_machine_lower_for_cuda(sizes, values, expected):
@@ -152,7 +152,7 @@ def test_a_proof_of_all_components_of_the_machine_lowers_for_cuda():
     """So do the quotients and the lookups of each."""
     p = machine((8,) * 9)
     assert len(p.air.components) == 9
-    assert kernels_of(p) == [30]
+    assert kernels_of(p) == [31]
 
 
 @pytest.mark.floor

@@ -24,7 +24,7 @@ MAX_KERNELS = 39
 SLOW_SIZES = {13: 26, 16: 28, 17: 30, 18: 29, 19: 30, 21: 38, 22: 38, 23: 39}
 VM = template(15)
 VM_SIZES = (20, 20, 12, 16, 16, 16, 16, 8, 8)
-MAX_KERNELS_OF_THE_MACHINE = 51
+MAX_KERNELS_OF_THE_MACHINE = 54
 
 
 def program(name: str, log_size: int, params: ProofParams = PARAMS) -> Program:

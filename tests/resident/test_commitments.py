@@ -48,9 +48,9 @@ def test_sizes_of_chains_of_two_lengths_are_those_of_the_reference():
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
-        (PREPROCESSED, [[140], [50, 100], [48, 48, 72], [20, 48, 72, 72]]),
-        (TRACE, [[140], [100, 112], [48, 50, 80], [24, 48, 72, 72], [20, 48, 72, 72]]),
-        (INTERACTION, [[140], [100, 112], [48, 50, 80], [24, 48, 72, 72], [20, 48, 72, 72]]),
+        (PREPROCESSED, [[140], [50, 100], [20, 48, 48, 72], [48, 72, 72]]),
+        (TRACE, [[140], [50, 112], [20, 100], [72, 80], [24, 48, 48, 72], [48, 72, 72]]),
+        (INTERACTION, [[140], [50, 112], [20, 100], [72, 80], [24, 48, 48, 72], [48, 72, 72]]),
     ],
 )
 def test_sizes_of_the_machine_share_their_launches(tree, expected, monkeypatch):

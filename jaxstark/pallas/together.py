@@ -22,8 +22,8 @@ from jaxstark.pallas.launch import Body
 
 Array = Any
 Ref = Any
-# Most code of a launch of several kernels, whose times to compile add up: some 4.5 s then on the
-# slowest host seen, tracing included. A test allows 5, and machines differ.
+# Most code of a launch of several kernels, whose times to compile add up: at most 4.4 s on the host
+# of an H200, tracing included. A test allows 5, and hosts differ by half.
 MAX_CODE = 210
 # A computation of kernels that follow each other: yields a kernel, is sent its outputs, and
 # returns its result.
@@ -191,14 +191,14 @@ def bundles(codes: Sequence[int]) -> list[list[int]]:
 
     Of as many bundles, those whose longest is shortest: what one launch could take, another has.
     """
-    few = _launches(codes)
+    few = _fewest(codes)
     longest = max((code for code in codes if code <= MAX_CODE), default=MAX_CODE)
     found = (_first_fit(codes, most) for most in range(longest, MAX_CODE + 1))
     return next(some for some in found if len(some) == few)
 
 
-def _launches(codes: Sequence[int]) -> int:
-    """How many bundles lengths of code make."""
+def _fewest(codes: Sequence[int]) -> int:
+    """How many bundles lengths of code need."""
     return len(_first_fit(codes, MAX_CODE))
 
 
@@ -237,7 +237,7 @@ def starts(each: Sequence[Sequence[int]]) -> list[int]:
     for index in sorted(range(len(each)), key=lambda i: (-len(each[i]), -sum(each[i]))):
         choices = range(len(rounds), -1, -1)
         made = {start: _started(rounds, each[index], start) for start in choices}
-        out[index] = min(choices, key=lambda s: sum(map(_launches, made[s])))
+        out[index] = min(choices, key=lambda s: sum(map(_fewest, made[s])))
         rounds = made[out[index]]
     return out
 

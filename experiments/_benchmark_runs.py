@@ -20,8 +20,8 @@ class Run(NamedTuple):
       name: for ``--only`` and for progress.
       section: what it measures.
       over: at most one list flag with its values: the programs of each are compiled by a process
-        of its own beforehand. None for a run whose programs an earlier one has, or that compiles
-        in folders of its own.
+        of its own beforehand, or each is measured by one if the run is ``in_turn``. None for a run
+        whose programs an earlier one has, or that compiles in folders of its own.
       flags: its other flags.
     """
 
@@ -35,11 +35,27 @@ class Run(NamedTuple):
         chosen = (f"--{flag}={','.join(values)}" for flag, values in self.over.items())
         return (f"--sections={self.section}", *chosen, *self.flags)
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether its processes compile side by side and then measure, one after the other.
+
+        With the transcript on the host no folder keeps a proof whole: another process would trace
+        and lower every stage again, which takes longer than to measure.
+        """
+        return "--transcripts=host" in self.flags
+
     def compiling(self) -> list[tuple[str, ...]]:
         """Flags of every process that compiles for the run."""
         quick = (*_QUICK, *(_QUICK_THROUGHPUT if self.section == "throughput" else ()))
+        return [(*part, *quick) for part in self._parts()]
+
+    def measuring(self) -> list[tuple[str, ...]]:
+        """Flags of the processes of a run ``in_turn``."""
+        return [(*part, "--hold") for part in self._parts() or [self.arguments()]]
+
+    def _parts(self) -> list[tuple[str, ...]]:
         return [
-            (f"--sections={self.section}", f"--{flag}={value}", *self.flags, *quick)
+            (f"--sections={self.section}", f"--{flag}={value}", *self.flags)
             for flag, values in self.over.items()
             for value in values
         ]

@@ -354,6 +354,7 @@ BAD = {
         ["--nokeep_evaluations", "--sections=vm"],
         "keep_evaluations: expected True with implementation 'xla'",
     ),
+    "hold": (["--hold", "--sections=vm,throughput"], "got vm and throughput, some of which"),
     "cold again": (["--nokeep_evaluations"], "expected other sections than cold, got cold"),
 }
 

@@ -20,12 +20,15 @@ from jaxstark.trace import ColumnTable, Trace
 
 
 def tables(trace: Trace) -> list[Any]:
-    """The columns of every component on the device: uint32 ``[columns, 2^k]`` in row order."""
-    return tables_of([trace])[0]
+    """The columns of every component on the device: uint32 ``[columns, 2^k]`` in row order.
+
+    For programs under ``jit``, which wherever a trace was are those that ``compile`` has made.
+    """
+    return transfer.committed(tables_of([trace])[0])
 
 
 def tables_of(traces: Sequence[Trace]) -> list[list[Any]]:
-    """``tables`` of several traces of one AIR, sent together."""
+    """``tables`` of several traces of one AIR, sent together, for programs compiled beforehand."""
     every = [trace.columns[comp.name] for trace in traces for comp in trace.air.components]
     whole = [isinstance(columns, ColumnTable) for columns in every]
     arrays = [[c.array] if one else list(c.values()) for c, one in zip(every, whole, strict=True)]

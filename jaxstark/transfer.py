@@ -51,6 +51,16 @@ def to_device(arrays: Sequence[Array]) -> list[Array]:
     return send(arrays, device, max(size // THREADS, LEAST_PART))
 
 
+def committed(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays bound to the devices where they are.
+
+    Programs under ``jit`` are lowered anew where their inputs differ in nothing else, and what one
+    makes passes it on to the next. Bound are arrays that were sent to a device by name, others
+    not: to bind all of them leaves one kind.
+    """
+    return [a if a.committed else jax.device_put(a, a.sharding) for a in arrays]
+
+
 def lock(array: Array) -> Array:
     """An array in page-locked memory of the host, an array of JAX.
 

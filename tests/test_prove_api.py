@@ -112,6 +112,25 @@ def test_compile_returns_a_prover_of_one_shape(fibonacci, compilations):
         compiled(Trace(air, {"fibonacci": broken}))
 
 
+@pytest.mark.parametrize("where", ["numpy", "device", "device by name"])
+def test_compile_has_all_programs_wherever_a_trace_is(where, fibonacci, compilations):
+    """Arrays that were sent to a device by name are of another kind for ``jit``."""
+    import jax
+
+    air, columns = fibonacci
+    compiled = jaxstark.compile(air.shape((5,)), PARAMS, insecure=True)
+    place = {
+        "numpy": lambda rows: rows,
+        "device": jax.numpy.asarray,
+        "device by name": lambda rows: jax.device_put(rows, jax.devices()[0]),
+    }[where]
+    trace = Trace(air, {"fibonacci": place(np.stack(list(columns.values())))})
+    compilations.clear()
+    proof = compiled(trace)
+    assert compilations == []
+    jaxstark.verify(proof, compiled.key, insecure=True)
+
+
 # --- A second proof compiles nothing ---------------------------------------------------------
 
 

@@ -180,6 +180,7 @@ def _start(
     fixed = tables(program)
     memory.check(program)
     if where == "host":
+        inputs = inputs._replace(rows=transfer.committed(inputs.rows))
         messages = protocol(program, fixed, inputs, transcript_of(trace, key), clock.done)
         packed = _pack(messages)
         return lambda: unpacker(messages)(np.asarray(packed))

@@ -45,10 +45,11 @@ def check(name: str, proof: jaxstark.Proof, where: str, opened: str = "xla") -> 
     assert all(text.startswith("mosaic_gpu") for text in stages.values())
 
 
-def prove(name: str, where: str, keep_evaluations: bool = True) -> jaxstark.Proof:
-    trace, _ = CASES[name].example()
+def prove(
+    name: str, where: str, keep_evaluations: bool = True, trace: Trace | None = None
+) -> jaxstark.Proof:
     return jaxstark.prove(
-        trace,
+        CASES[name].example()[0] if trace is None else trace,
         params=CASES[name].params,
         insecure=True,
         implementation="mosaic_gpu",
@@ -60,6 +61,23 @@ def prove(name: str, where: str, keep_evaluations: bool = True) -> jaxstark.Proo
 @pytest.mark.parametrize(("name", "where"), DEFAULT)
 def test_t31_golden_proofs(name, where):
     check(name, prove(name, where), where)
+
+
+def test_t31_wherever_a_trace_is_its_stages_are_compiled_once(compilations, monkeypatch):
+    """With the transcript on the host. A large trace of NumPy is sent in parts, by threads."""
+    monkeypatch.setattr(transfer, "LEAST_PART", 1 << 10)
+    trace, _ = CASES["legacy26"].example()
+    columns = trace.host_columns()["steps"]
+    table = np.stack([columns[name] for name in trace.columns["steps"]])
+    assert table.nbytes > 2 * transfer.LEAST_PART
+    device = jax.devices()[0]
+    places = [jax.numpy.asarray(table), jax.device_put(table, device), transfer.lock(table)]
+    check("legacy26", prove("legacy26", "host", trace=Trace(trace.air, {"steps": table})), "host")
+    compilations.clear()
+    for given in places:
+        made = prove("legacy26", "host", trace=Trace(trace.air, {"steps": given}))
+        check("legacy26", made, "host")
+        assert not [e for e in compilations if "jaxpr_to_mlir" in e or "backend_compile" in e]
 
 
 @pytest.mark.slow

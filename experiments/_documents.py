@@ -45,14 +45,12 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
 
 
 class Figures:
-    """What documents say of the rows that kernels were measured with."""
+    """What documents say of the rows that one backend was measured with, if not else the kernels."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.runs = document["runs"]
+    def __init__(self, document: Mapping[str, Any], of: str = KERNELS) -> None:
+        self.document, self.runs = document, document["runs"]
         self.rows = [
-            row
-            for row in document["rows"]
-            if row["status"] == MEASURED and backend(row) == KERNELS
+            row for row in document["rows"] if row["status"] == MEASURED and backend(row) == of
         ]
 
     def some(self, **subject: Any) -> list[Row]:
@@ -65,6 +63,11 @@ class Figures:
             section="proof", workload=workload, log_size=log_size, **(USUAL | subject)
         )
         return found[0] if found else None
+
+    def commits(self, rows: Iterable[Row | None]) -> str:
+        """Those that rows were measured at, in their order."""
+        shas = (self.runs[r["run"]]["environment"]["git_sha"][:7] for r in rows if r is not None)
+        return ", ".join(dict.fromkeys(shas))
 
 
 def name(row: Row) -> str:
@@ -134,7 +137,7 @@ def proofs(f: Figures) -> str:
                 milliseconds(seconds["with_proof_of_work"]["mean"]),
                 *(_warm(other) for other in others),
                 f"{_gigabytes(peak)} ({_gigabytes(planned)})",
-                f.runs[row["run"]]["environment"]["git_sha"][:7],
+                f.commits([row]),
             )
         )
     heads = ("warm", "target", "device busy", "limit", "+PoW", "from NumPy", "page-locked")
@@ -142,14 +145,37 @@ def proofs(f: Figures) -> str:
 
 
 def others(f: Figures) -> str:
-    """Proofs whose transcript is on the host, and those without security."""
+    """Proofs whose transcript is on the host, those without security, and those that are both."""
     lines = []
+    kinds: list[dict[str, Any]] = [
+        {"transcript": "host"},
+        {"params": "published"},
+        {"params": "published", "transcript": "host"},
+    ]
     for row in sorted(f.some(section="proof", **USUAL), key=_order):
         own = {"workload": row["workload"], "log_size": row["log_size"]}
-        host, published = f.proof(**own, transcript="host"), f.proof(**own, params="published")
-        if host or published:
-            lines.append((name(row), spread(host), spread(published)))
-    return table(("", "transcript on the host", "`published` parameters"), lines)
+        found = [f.proof(**own, **kind, source=s) for kind in kinds for s in ("device", "numpy")]
+        if any(found):
+            resident, sent = map(spread, found[::2]), map(_warm, found[1::2])
+            cells = (cell for pair in zip(resident, sent, strict=True) for cell in pair)
+            lines.append((name(row), *cells, f.commits(found)))
+    names = ("transcript on the host", "`published` parameters", "`published`, host")
+    heads = (head for name in names for head in (name, "from NumPy"))
+    return table(("", *heads, "commit"), lines)
+
+
+def cpu(f: Figures) -> str:
+    """Proofs under XLA on a CPU."""
+    own = Figures(f.document, "cpu/xla")
+    lines = []
+    where = {"section": "proof", "transcript": "host", "source": "device"}
+    for row in sorted(own.some(**where, params="stwo-96"), key=_order):
+        subject = {"workload": row["workload"], "log_size": row["log_size"], "transcript": "host"}
+        published = own.proof(**subject, params="published")
+        work = milliseconds(row["seconds"]["with_proof_of_work"]["mean"])
+        commits = own.commits([row, published])
+        lines.append((name(row), spread(row), work, spread(published), commits))
+    return table(("CPU, ms", "`stwo-96`", "+PoW", "`published`", "commit"), lines)
 
 
 def batches(f: Figures) -> str:
@@ -235,6 +261,7 @@ def summary(f: Figures) -> str:
 TABLES: dict[str, Callable[[Figures], str]] = {
     "proofs": proofs,
     "others": others,
+    "cpu": cpu,
     "batches": batches,
     "first proofs": first,
     "stages": stages,

@@ -70,13 +70,13 @@ def test_t31_wherever_a_trace_is_its_stages_are_compiled_once(compilations, monk
     columns = trace.host_columns()["steps"]
     table = np.stack([columns[name] for name in trace.columns["steps"]])
     assert table.nbytes > 2 * transfer.LEAST_PART
-    device = jax.devices()[0]
-    places = [jax.numpy.asarray(table), jax.device_put(table, device), transfer.lock(table)]
-    check("legacy26", prove("legacy26", "host", trace=Trace(trace.air, {"steps": table})), "host")
+    resident, named = jax.numpy.asarray(table), jax.device_put(table, jax.devices()[0])
+    places = (table, resident, named, transfer.lock(table))
+    first, *others = [Trace(trace.air, {"steps": given}) for given in places]
+    check("legacy26", prove("legacy26", "host", trace=first), "host")
     compilations.clear()
-    for given in places:
-        made = prove("legacy26", "host", trace=Trace(trace.air, {"steps": given}))
-        check("legacy26", made, "host")
+    for given in others:
+        check("legacy26", prove("legacy26", "host", trace=given), "host")
         assert not [e for e in compilations if "jaxpr_to_mlir" in e or "backend_compile" in e]
 
 

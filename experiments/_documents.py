@@ -45,7 +45,7 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
 
 
 class Figures:
-    """What documents say of the rows that one backend was measured with, if not else the kernels."""
+    """What documents say of the rows of one backend: the kernels, if no other is named."""
 
     def __init__(self, document: Mapping[str, Any], of: str = KERNELS) -> None:
         self.document, self.runs = document, document["runs"]

@@ -82,8 +82,8 @@ def compile_prover(
     the same compiled programs.
 
     ``cache_dir``, with the transcript on the device: a folder of compiled proofs, from which a new
-    process takes the program of a shape in a fraction of a second. Its files are code: keep it
-    writable by yourself alone.
+    process takes the programs of a shape and of its tree 0 in a fraction of a second. Its files are
+    code: keep it writable by yourself alone.
     """
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     air = shape.air
@@ -92,7 +92,17 @@ def compile_prover(
     check_params(air, shape, params)
     require_secure(params, shape, None, insecure)
     chosen = choose(implementation, transcript, keep_evaluations)
-    key = setup(air, shape.log_sizes, params, profile=profile, implementation=chosen)
+    if cache_dir is not None and (chosen, transcript) != ("mosaic_gpu", "device"):
+        raise ValueError(
+            "cache_dir: expected implementation 'mosaic_gpu' with transcript 'device', got "
+            f"{chosen!r} with {transcript!r} (JAX's own compilation cache serves those)"
+        )
+    key = setup(
+        *(air, shape.log_sizes, params),
+        profile=profile,
+        implementation=chosen,
+        cache_dir=cache_dir,
+    )
     lengths = {n: 1 if length is None else length for n, length in air.public_values}
     blank = Trace(
         air,
@@ -104,11 +114,6 @@ def compile_prover(
     )
     program = None
     if cache_dir is not None:
-        if (chosen, transcript) != ("mosaic_gpu", "device"):
-            raise ValueError(
-                "cache_dir: expected implementation 'mosaic_gpu' with transcript 'device', got "
-                f"{chosen!r} with {transcript!r} (JAX's own compilation cache serves those)"
-            )
         from jaxstark import resident
 
         program = resident.load(

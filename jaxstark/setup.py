@@ -6,7 +6,9 @@ never from a proof. Source: protocol section 15 items 1 and 2.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -34,6 +36,13 @@ class Preprocessed(NamedTuple):
     columns: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Folder:
+    """Where compiled programs are kept, if anywhere. All are equal: so is what they compute."""
+
+    path: str | os.PathLike[str] | None = field(default=None, compare=False)
+
+
 def setup(
     air: Air,
     log_sizes: Sequence[int],
@@ -41,12 +50,14 @@ def setup(
     *,
     profile: str = DEFAULT_PROFILE,
     implementation: str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> VerifyingKey:
     """The verifying key of an AIR for these component sizes and parameters.
 
     Needs no trace and no secret: anyone who knows the AIR derives the same key, whatever the
-    ``implementation``, which is chosen as in ``prove``. Raises ``ValueError`` for sizes or
-    parameters that cannot be proved.
+    ``implementation``, which is chosen as in ``prove``. ``cache_dir``, with kernels: a folder that
+    keeps the compiled program of tree 0, see ``jaxstark.compile``. Raises ``ValueError`` for sizes
+    or parameters that cannot be proved.
     """
     suite = get_profile(profile).suite.name
     if suite != "blake2s":
@@ -54,16 +65,26 @@ def setup(
     shape = air.shape(log_sizes)
     check_params(air, shape, params)
     chosen = choose(implementation, "host")
-    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup, chosen)
+    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup, chosen, Folder(cache_dir))
     root = merkle.root_bytes(fixed.committed.tree)
     return VerifyingKey(profile, air.name, tuple(log_sizes), root, params, air)
 
 
-@lru_cache(maxsize=8)
 def preprocessed(
-    air: Air, log_sizes: tuple[int, ...], log_blowup: int, implementation: str = "xla"
+    air: Air,
+    log_sizes: tuple[int, ...],
+    log_blowup: int,
+    implementation: str = "xla",
+    folder: Folder = Folder(),  # noqa: B008 - a value
 ) -> Preprocessed:
     """The committed preprocessed columns; kept for the next proof of the same shape."""
+    return _preprocessed(air, log_sizes, log_blowup, implementation, folder)
+
+
+@lru_cache(maxsize=8)
+def _preprocessed(
+    air: Air, log_sizes: tuple[int, ...], log_blowup: int, implementation: str, folder: Folder
+) -> Preprocessed:
     sizes: dict[str, int] = {}
     for comp, k in zip(air.components, log_sizes, strict=True):
         sizes |= dict.fromkeys(comp.preprocessed_names, k)
@@ -79,7 +100,8 @@ def preprocessed(
     if groups and implementation == "mosaic_gpu":
         from jaxstark import resident
 
-        return Preprocessed(resident.commit_fixed(air, log_sizes, groups, log_blowup), columns)
+        committed = resident.commit_fixed(air, log_sizes, groups, log_blowup, folder.path)
+        return Preprocessed(committed, columns)
     return Preprocessed(commit_rows(groups, log_blowup), columns)
 
 

@@ -97,11 +97,29 @@ def prove(
 
 
 def commit_fixed(
-    air: Air, log_sizes: Sequence[int], groups: Sequence[Any], log_blowup: int
+    air: Air,
+    log_sizes: Sequence[int],
+    groups: Sequence[Any],
+    log_blowup: int,
+    folder: str | os.PathLike[str] | None = None,
 ) -> Committed:
-    """Tree 0 over size groups of preprocessed columns in row order."""
+    """Tree 0 over size groups of preprocessed columns in row order.
+
+    With a folder its program is taken from there, or compiled and stored.
+    """
     program = Program(air.structure, air.shape(log_sizes), ProofParams(0, log_blowup, 1))
-    return stages.commit_fixed(program, tables(program), groups)
+    arguments = tables(program), groups
+    if folder is None:
+        return stages.commit_fixed(program, *arguments)
+
+    def make() -> tuple[Any, None]:
+        return [stages.commit_fixed.trace(program, *arguments).lower()], None
+
+    # Sizes, of which tables are made, too; no rule of the AIR.
+    shape = program.shape
+    what = "tree 0", shape.log_sizes, shape.all_columns, shape.offsets, program.params
+    (commit,), _ = executables.load_or_compile(folder, what, make)
+    return commit(*arguments)
 
 
 def inputs_of(trace: Trace, key: VerifyingKey) -> Inputs:

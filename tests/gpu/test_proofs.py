@@ -13,19 +13,20 @@ import pytest
 jax = pytest.importorskip("jax")
 
 import jaxstark  # noqa: E402
-from jaxstark import transfer  # noqa: E402
+from jaxstark import setup, transfer  # noqa: E402
 from jaxstark.errors import ProvingError  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 from tests.golden.cases import CASES, PROOFS, golden  # noqa: E402
 
 pytestmark = pytest.mark.gpu
-DEFAULT = [("legacy26", "host"), ("range_sum_stwo96", "device"), ("obelysk", "host")]
+DEFAULT = [("legacy26", "host"), ("obelysk", "host")]
 COMPILED = ("legacy26", "device")
+WITH_TREE_0 = ("range_sum_stwo96", "device")
 OTHERS = [
     pair
     for pair in ((name, where) for name in CASES for where in ("host", "device"))
-    if pair not in (*DEFAULT, COMPILED)
+    if pair not in (*DEFAULT, COMPILED, WITH_TREE_0)
 ]
 REPETITIONS = 100
 
@@ -87,7 +88,9 @@ def test_t31_every_golden_proof(name, where):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "where"), [*DEFAULT, COMPILED, ("range_sum_stwo96", "host")])
+@pytest.mark.parametrize(
+    ("name", "where"), [*DEFAULT, COMPILED, WITH_TREE_0, ("range_sum_stwo96", "host")]
+)
 def test_t31_golden_proofs_without_kept_evaluations(name, where):
     """Components of some are below the sizes of the kernels, which open nothing of them."""
     opened = "mosaic_gpu" if name == "range_sum_stwo96" else ""
@@ -164,6 +167,20 @@ def test_t37_a_compiled_proof_is_found_again(prover, folder, compilations):
     trace, _ = CASES[COMPILED[0]].example()
     check(COMPILED[0], again(trace), "device")
     assert list(folder.iterdir()) == [stored] and stored.stat().st_mtime_ns == written
+
+
+def test_t37_a_compiled_proof_and_its_tree_0_are_found_again(tmp_path, compilations):
+    name, where = WITH_TREE_0
+    trace, _ = CASES[name].example()
+    check(name, compiled(name, tmp_path)(trace), where)
+    stored = sorted(tmp_path.iterdir())
+    assert len(stored) == 2
+    setup._preprocessed.cache_clear()
+    compilations.clear()
+    again = compiled(name, tmp_path)
+    assert not [e for e in compilations if "jaxpr_to_mlir" in e or "backend_compile" in e]
+    check(name, again(trace), where)
+    assert sorted(tmp_path.iterdir()) == stored
 
 
 @pytest.mark.slow

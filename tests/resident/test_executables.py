@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,13 @@ jax = pytest.importorskip("jax")
 
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
+from jaxstark import resident, setup  # noqa: E402
+from jaxstark.air.registry import SHIPPED  # noqa: E402
+from jaxstark.commit import Committed, commit_rows  # noqa: E402
 from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
-from jaxstark.resident import executables  # noqa: E402
+from jaxstark.params import ProofParams  # noqa: E402
+from jaxstark.resident import driver, executables  # noqa: E402
+from jaxstark.shape import PREPROCESSED, size_groups  # noqa: E402
 
 ROWS = np.arange(8, dtype=np.uint32)
 
@@ -185,3 +191,53 @@ def test_hashes_are_compared_by_value():
     """They are static in a transcript: another value would compile the proof again."""
     assert DeviceHashes() == DeviceHashes() and hash(DeviceHashes()) == hash(DeviceHashes())
     assert DeviceHashes() != DeviceHashes(interpret=True)
+
+
+@partial(jax.jit, static_argnums=0)
+def tree_0(p, t, groups):
+    """In place of the stage whose kernels a CPU does not compile."""
+    return Committed(tuple(groups), tuple(g + p.params.log_blowup for g in groups), t.forward)
+
+
+def test_t37_the_program_of_tree_0_is_found_again(folder, monkeypatch, compilations):
+    """By its sizes: neither its words nor the AIR's rules are in it."""
+    monkeypatch.setattr(driver.stages, "commit_fixed", tree_0)
+    air, sizes, *_ = SHIPPED["range_sum"].example(5, 1)
+
+    def groups(sizes, word):
+        columns = air.shape(sizes).columns[PREPROCESSED]
+        return [np.full((len(m), 1 << k), word, np.uint32) for k, m in size_groups(columns)]
+
+    want = driver.commit_fixed(air, sizes, groups(sizes, 7), 1)
+    stored = driver.commit_fixed(air, sizes, groups(sizes, 7), 1, folder)
+    (file,) = files(folder)
+    tree_0.clear_cache()
+    compilations.clear()
+    again = driver.commit_fixed(air, sizes, groups(sizes, 7), 1, folder)
+    other = driver.commit_fixed(air, sizes, groups(sizes, 8), 1, folder)
+    assert compilations == [] and files(folder) == [file]
+    for made in (stored, again):
+        assert all(map(np.array_equal, jax.tree.leaves(made), jax.tree.leaves(want)))
+    assert all(map(np.array_equal, other.coefficients, groups(sizes, 8)))
+    for larger, log_blowup in ((sizes, 2), ((sizes[0] + 1, *sizes[1:]), 1)):
+        driver.commit_fixed(air, larger, groups(larger, 7), log_blowup, folder)
+    assert len(files(folder)) == 3
+
+
+def test_t37_tree_0_is_committed_once_whatever_folder_has_its_program(folder, monkeypatch):
+    """The key does not depend on it, nor what is kept for the next proof."""
+    air, sizes, *_ = SHIPPED["range_sum"].example(5, 1)
+    asked = []
+
+    def commit(air, log_sizes, groups, log_blowup, folder):
+        asked.append(folder)
+        return commit_rows(groups, log_blowup)
+
+    monkeypatch.setattr(resident, "commit_fixed", commit)
+    # A name that no other implementation has: this one is chosen for the kernels alone.
+    monkeypatch.setattr(setup, "choose", lambda *_: "mosaic_gpu")
+    setup._preprocessed.cache_clear()
+    params = ProofParams(0, 1, 3, 2, 1)
+    keys = [setup.setup(air, sizes, params, cache_dir=where) for where in (folder, None, "other")]
+    setup._preprocessed.cache_clear()
+    assert asked == [folder] and keys[0] == keys[1] == keys[2]

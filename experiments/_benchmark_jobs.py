@@ -244,10 +244,10 @@ def _case(
     public_values: Mapping[str, Any],
     statement: Callable[[int], Trace],
 ) -> Case:
-    from jaxstark.setup import preprocessed
+    from jaxstark.setup import forget_preprocessed
 
     setup(params)
-    preprocessed.cache_clear()
+    forget_preprocessed()
     start = time.perf_counter()
     key = setup(params)
     seconds = time.perf_counter() - start

@@ -105,6 +105,11 @@ def _preprocessed(
     return Preprocessed(commit_rows(groups, log_blowup), columns)
 
 
+def forget_preprocessed() -> None:
+    """Drop the trees that ``preprocessed`` keeps, so that the next call commits again."""
+    _preprocessed.cache_clear()
+
+
 def _generate(air: Air, name: str, make: Any, log_size: int) -> np.ndarray:
     column = np.asarray(make(log_size))
     if (

@@ -175,7 +175,7 @@ def test_t37_a_compiled_proof_and_its_tree_0_are_found_again(tmp_path, compilati
     check(name, compiled(name, tmp_path)(trace), where)
     stored = sorted(tmp_path.iterdir())
     assert len(stored) == 2
-    setup._preprocessed.cache_clear()
+    setup.forget_preprocessed()
     compilations.clear()
     again = compiled(name, tmp_path)
     assert not [e for e in compilations if "jaxpr_to_mlir" in e or "backend_compile" in e]

@@ -236,8 +236,8 @@ def test_t37_tree_0_is_committed_once_whatever_folder_has_its_program(folder, mo
     monkeypatch.setattr(resident, "commit_fixed", commit)
     # A name that no other implementation has: this one is chosen for the kernels alone.
     monkeypatch.setattr(setup, "choose", lambda *_: "mosaic_gpu")
-    setup._preprocessed.cache_clear()
+    setup.forget_preprocessed()
     params = ProofParams(0, 1, 3, 2, 1)
     keys = [setup.setup(air, sizes, params, cache_dir=where) for where in (folder, None, "other")]
-    setup._preprocessed.cache_clear()
+    setup.forget_preprocessed()
     assert asked == [folder] and keys[0] == keys[1] == keys[2]

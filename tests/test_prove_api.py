@@ -112,6 +112,20 @@ def test_compile_returns_a_prover_of_one_shape(fibonacci, compilations):
         compiled(Trace(air, {"fibonacci": broken}))
 
 
+def test_set_up_and_proof_share_one_tree_0(monkeypatch):
+    from jaxstark import setup
+
+    commit, committed = setup.commit_rows, []
+    monkeypatch.setattr(setup, "commit_rows", lambda *a: committed.append(a) or commit(*a))
+    setup.forget_preprocessed()
+    trace, log_sizes = replace(CASES["range_sum"], log_size=5).example()
+    for _ in range(2):
+        proof = jaxstark.prove(trace, params=PARAMS, insecure=True, implementation="xla")
+    key = trace.air.setup(log_sizes, PARAMS, implementation="xla")
+    assert len(committed) == 1
+    jaxstark.verify(proof, key, trace.public_values, insecure=True)
+
+
 @pytest.mark.parametrize("where", ["numpy", "device", "device by name"])
 def test_compile_has_all_programs_wherever_a_trace_is(where, fibonacci, compilations):
     """Arrays that were sent to a device by name are of another kind for ``jit``."""

@@ -37,7 +37,7 @@ class Preprocessed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Folder:
+class _Folder:
     """Where compiled programs are kept, if anywhere. All are equal: so is what they compute."""
 
     path: str | os.PathLike[str] | None = field(default=None, compare=False)
@@ -65,7 +65,7 @@ def setup(
     shape = air.shape(log_sizes)
     check_params(air, shape, params)
     chosen = choose(implementation, "host")
-    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup, chosen, Folder(cache_dir))
+    fixed = preprocessed(air, tuple(log_sizes), params.log_blowup, chosen, cache_dir)
     root = merkle.root_bytes(fixed.committed.tree)
     return VerifyingKey(profile, air.name, tuple(log_sizes), root, params, air)
 
@@ -75,15 +75,15 @@ def preprocessed(
     log_sizes: tuple[int, ...],
     log_blowup: int,
     implementation: str = "xla",
-    folder: Folder = Folder(),  # noqa: B008 - a value
+    cache_dir: str | os.PathLike[str] | None = None,
 ) -> Preprocessed:
     """The committed preprocessed columns; kept for the next proof of the same shape."""
-    return _preprocessed(air, log_sizes, log_blowup, implementation, folder)
+    return _preprocessed(air, log_sizes, log_blowup, implementation, _Folder(cache_dir))
 
 
 @lru_cache(maxsize=8)
 def _preprocessed(
-    air: Air, log_sizes: tuple[int, ...], log_blowup: int, implementation: str, folder: Folder
+    air: Air, log_sizes: tuple[int, ...], log_blowup: int, implementation: str, folder: _Folder
 ) -> Preprocessed:
     sizes: dict[str, int] = {}
     for comp, k in zip(air.components, log_sizes, strict=True):

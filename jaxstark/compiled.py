@@ -11,6 +11,7 @@ import numpy as np
 from jaxstark import prover
 from jaxstark.air.planning import check_params
 from jaxstark.implementation import Clock, OnStage, choose
+from jaxstark.inputs import tables
 from jaxstark.key import VerifyingKey
 from jaxstark.params import ProofParams, require_secure
 from jaxstark.proof import Proof
@@ -104,14 +105,11 @@ def compile_prover(
         cache_dir=cache_dir,
     )
     lengths = {n: 1 if length is None else length for n, length in air.public_values}
-    blank = Trace(
-        air,
-        {
-            c.name: np.zeros((len(c.columns), 1 << k), np.uint32)
-            for c, k in zip(air.components, shape.log_sizes, strict=True)
-        },
-        public_values or {name: (0,) * length for name, length in lengths.items()},
-    )
+    public = public_values or {name: (0,) * length for name, length in lengths.items()}
+    sizes = list(zip(air.components, shape.log_sizes, strict=True))
+    whole = {c.name: np.zeros((len(c.columns), 1 << k), np.uint32) for c, k in sizes}
+    apart = {c.name: dict.fromkeys(c.columns, np.zeros(1 << k, np.uint32)) for c, k in sizes}
+    blank = Trace(air, whole, public)
     program = None
     if cache_dir is not None:
         from jaxstark import resident
@@ -122,4 +120,5 @@ def compile_prover(
         )
     out = Prover(shape, key, chosen, transcript, keep_evaluations, program)
     out._run(blank, on_stage or (lambda stage, seconds: None), check=False)
+    tables(Trace(air, apart, public))  # columns that come one by one are put together by a program
     return out

@@ -36,7 +36,7 @@ def tables_of(traces: Sequence[Trace]) -> list[list[Any]]:
     made = []
     for some, one in zip(arrays, whole, strict=True):
         there = list(islice(sent, len(some)))
-        made.append(there[0] if one else jnp.stack(there))
+        made.append(there[0] if one else jnp.stack(transfer.committed(there)))
     rows = iter(made)
     return [list(islice(rows, len(trace.air.components))) for trace in traces]
 

@@ -14,6 +14,10 @@ import pytest
 
 jax = pytest.importorskip("jax")
 
+# The interpreter of kernels imports this at its first launch, which puts one more setting into the
+# key of every program under jit: what was traced before would be traced again.
+pytest.importorskip("jax.experimental.pallas.fuser")
+
 import jax.numpy as jnp  # noqa: E402
 
 import jaxstark  # noqa: E402

@@ -2,8 +2,8 @@
 
 The same steps as ``channel.Blake2sChannel``, which a verifier runs on ints: here states, roots and
 challenges are uint32 arrays, NumPy on the host or traced on a device, and only the hash differs.
-With the host's hash every root is fetched when it is absorbed; with a device's the whole proof is
-one program without round trips. Both give the same bytes. Source: protocol section 5.
+With the host's hash every message is fetched when it is absorbed; with a device's the whole proof
+is one program without round trips. Both give the same bytes. Source: protocol section 5.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import jax
 import numpy as np
 
+from jaxstark import transfer
 from jaxstark.channel import Blake2sChannel
 from jaxstark.hash.blake2s import DIGEST_WORDS
 
@@ -31,7 +32,7 @@ class Hashes(Protocol):
         ...
 
     def hash_words(self, parts: Sequence[Array]) -> Array:
-        """Digest uint32 ``[8]`` of vectors of uint32 words, one after the other."""
+        """Digest uint32 ``[8]`` of arrays of words one after the other, in row-major order."""
         ...
 
     def mix_and_draw(
@@ -54,6 +55,22 @@ class Hashes(Protocol):
         ...
 
 
+class Made(NamedTuple):
+    """A commitment, and what the channel absorbs of it.
+
+    Attributes:
+      tree: the commitment.
+      root: its root, uint32 ``[8]``.
+      step: the digest after the root and the elements drawn, if whoever committed had a digest.
+      before: words that are absorbed in a step of their own before the root, if there are any.
+    """
+
+    tree: Any
+    root: Array
+    step: Sequence[Array] | None
+    before: Array | None = None
+
+
 @dataclass(frozen=True)
 class HostHashes:
     """BLAKE2s of the standard library; arrays of a device are fetched."""
@@ -62,7 +79,7 @@ class HostHashes:
 
     def hash_words(self, parts: Sequence[Array]) -> np.ndarray:
         """See ``Hashes``."""
-        data = b"".join(np.asarray(part).astype("<u4").tobytes() for part in parts)
+        data = b"".join(transfer.fetch(part).astype("<u4").tobytes() for part in parts)
         return np.frombuffer(hashlib.blake2s(data).digest(), "<u4").astype(np.uint32)
 
     def mix_and_draw(
@@ -129,43 +146,31 @@ class Transcript:
         digest, drawn = step
         return drawn.reshape(-1, 4), replace(self, digest=digest)
 
-    def mix_commit_and_draw(
-        self, commit: Callable[[Sequence[Array] | None], Any], *words: Array
-    ) -> tuple[Any, Array, Self]:
-        """``mix`` beside a commitment, then ``commit_and_draw`` of it.
-
-        ``commit`` takes the digest and the words, or None from hashes that are not in kernels.
-        """
-        if not self.hashes.in_kernels:
-            return self.mix(*words).commit_and_draw(commit)
-        made, _, step = commit((self.digest, *words))
-        return made, *self._stepped(step)
-
     def commit_and_draw(
-        self, commit: Callable[[Array | None], Any], draws: int = 1
+        self, commit: Callable[[Array | None], Made], draws: int = 1
     ) -> tuple[Any, Array, Self]:
         """Commit, absorb the root, draw: the elements are uint32 ``[2 draws, 4]``.
 
-        ``commit`` takes the digest, or None from hashes that are not in kernels, and returns the
-        commitment, its root ``[8]`` and, with a digest, the step, of as many draws: digest and
-        elements.
+        ``commit`` takes the digest, or None from hashes that are not in kernels. With a digest, its
+        step is of as many draws.
         """
-        made, root, step = commit(self.digest if self.hashes.in_kernels else None)
-        if step is None:
-            return made, *self.mix_and_draw(root, draws=draws)
-        return made, *self._stepped(step)
+        made = commit(self.digest if self.hashes.in_kernels else None)
+        if made.step is not None:
+            return made.tree, *self._stepped(made.step)
+        before = self if made.before is None else self.mix(made.before)
+        return made.tree, *before.mix_and_draw(made.root, draws=draws)
 
     def mix_and_draw_beside(
-        self, work: Callable[[Sequence[Array] | None], Any], *words: Array
+        self, work: Callable[[Array | None], Any], words: Array
     ) -> tuple[Any, Array, Self]:
         """``mix_and_draw`` and some work, neither of which needs what the other makes.
 
-        ``work`` takes the digest and the words, or None from hashes that are not in kernels, and
-        returns its result and, with a digest, the step.
+        ``work`` takes the digest, or None from hashes that are not in kernels, and returns its
+        result and, with a digest, the step that absorbs the words.
         """
-        made, step = work((self.digest, *words) if self.hashes.in_kernels else None)
+        made, step = work(self.digest if self.hashes.in_kernels else None)
         if step is None:
-            return made, *self.mix_and_draw(*words)
+            return made, *self.mix_and_draw(words)
         return made, *self._stepped(step)
 
     def mix_for_work(self, *words: Array, bits: int) -> tuple[Array, Self]:

@@ -11,7 +11,7 @@ from jaxstark.channel import Blake2sChannel, draw_queries  # noqa: E402
 from jaxstark.fields.m31 import P  # noqa: E402
 from jaxstark.fields.qm31 import QM31  # noqa: E402
 from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
-from jaxstark.transcript import HostHashes, Transcript  # noqa: E402
+from jaxstark.transcript import HostHashes, Made, Transcript  # noqa: E402
 
 pytestmark = pytest.mark.floor
 START = Blake2sChannel().mix_u32s([1, 2, 3])
@@ -76,15 +76,45 @@ def test_a_step_beside_other_work_is_that_of_the_channel(hashes):
     """In kernels the work makes the step."""
     given = []
 
-    def work(mixed):
-        given.append(mixed)
-        return "made", None if mixed is None else hashes.mix_and_draw(mixed[0], mixed[1:])
+    def work(digest):
+        given.append(digest)
+        return "made", None if digest is None else hashes.mix_and_draw(digest, [ROOT])
 
     start = Transcript.of(START, hashes)
-    made, *got = start.mix_and_draw_beside(work, ROOT, FELTS[0])
-    want = start.mix_and_draw(ROOT, FELTS[0])
+    made, *got = start.mix_and_draw_beside(work, ROOT)
+    want = start.mix_and_draw(ROOT)
     assert made == "made" and all(map(np.array_equal, *map(jax.tree.leaves, (got, want))))
-    assert [mixed is None for mixed in given] == [not hashes.in_kernels]
+    assert [digest is None for digest in given] == [not hashes.in_kernels]
+
+
+@pytest.mark.parametrize(
+    "hashes", [HostHashes(), DeviceHashes(interpret=True)], ids=["host", "kernels"]
+)
+@pytest.mark.parametrize("before", [None, FELTS])
+def test_a_commitment_is_absorbed_after_what_comes_before_it(hashes, before):
+    """In kernels whoever commits takes the steps, with its digest."""
+
+    def commit(digest):
+        if digest is None:
+            return Made("tree", ROOT, None, before)
+        if before is not None:
+            digest = hashes.hash_words([digest, before])
+        return Made("tree", ROOT, hashes.mix_and_draw(digest, [ROOT], 2), before)
+
+    start = Transcript.of(START, hashes)
+    tree, *got = start.commit_and_draw(commit, draws=2)
+    want = (start if before is None else start.mix(before)).mix_and_draw(ROOT, draws=2)
+    assert tree == "tree" and all(map(np.array_equal, *map(jax.tree.leaves, (got, want))))
+
+
+def test_words_are_absorbed_in_row_major_order_wherever_they_are():
+    words = np.arange(24, dtype=np.uint32).reshape(2, 3, 4)
+    start = Transcript.of(START, HostHashes())
+    want = start.mix(words.reshape(-1)).digest
+    for given in (words, jax.numpy.asarray(words), np.asfortranarray(words)):
+        assert np.array_equal(start.mix(given).digest, want)
+    kernels = Transcript.of(START, DeviceHashes(interpret=True))
+    assert np.array_equal(kernels.mix(words).digest, want)
 
 
 def test_a_transcript_is_a_pytree_that_keeps_its_hasher():

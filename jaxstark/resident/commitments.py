@@ -17,18 +17,18 @@ from jaxstark import commit, fft
 from jaxstark.commit import Committed, log_size
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
-from jaxstark.pallas.channel.api import Step
 from jaxstark.pallas.fft import api as fft_kernels
 from jaxstark.pallas.later import Later
 from jaxstark.pallas.together import Steps, in_few_launches, in_turn, run_steps
 from jaxstark.resident.program import Program, Tables
+from jaxstark.transcript import Made
 
 Array = Any
 
 
-def root_of(tree: Committed) -> Array:
+def root_of(tree: MerkleTree) -> Array:
     """The root, uint32 ``[8]``."""
-    return tree.tree.levels[0][:, 0]
+    return tree.levels[0][:, 0]
 
 
 def _interpolate_rows(p: Program, t: Tables, pieces: Sequence[Array]) -> Steps[Array]:
@@ -147,16 +147,6 @@ def later(p: Program, t: Tables, coefficients: Array) -> Later:
     return Later((len(coefficients), 1 << log_domain), coefficients, make)
 
 
-class Made(NamedTuple):
-    """A commitment, its root ``[8]``, and the step of the channel after it if a digest was given:
-    what ``Transcript.commit_and_draw`` asks for.
-    """
-
-    tree: Any
-    root: Array
-    step: Step | None
-
-
 def make(
     p: Program,
     t: Tables,
@@ -174,7 +164,8 @@ def make(
     levels, step = blake2s.commit_and_draw(
         values(p, t, groups), digest, draws=draws, interpret=p.interpret
     )
-    return Made(Committed(*groups, MerkleTree(levels)), levels[0][:, 0], step)
+    tree = MerkleTree(levels)
+    return Made(Committed(*groups, tree), root_of(tree), step)
 
 
 def make_of_rows(

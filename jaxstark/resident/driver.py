@@ -39,8 +39,6 @@ from jaxstark.shape import ProofShape, begins_apart
 from jaxstark.trace import Trace
 from jaxstark.transcript import HostHashes, Transcript
 
-_pack = jax.jit(pack)
-
 
 class Compiled(NamedTuple):
     """The protocol on the device, transcript included.
@@ -199,9 +197,7 @@ def _start(
     memory.check(program)
     if where == "host":
         inputs = inputs._replace(rows=transfer.committed(inputs.rows))
-        messages = protocol(program, fixed, inputs, transcript_of(trace, key), clock.done)
-        packed = _pack(messages)
-        return lambda: unpacker(messages)(np.asarray(packed))
+        return _fetching(protocol(program, fixed, inputs, transcript_of(trace, key), clock.done))
     made = compiled or _compiled(program, jax.config.jax_default_device)
     words = made.run(fixed, inputs, partial(digest_of, trace, key))
 
@@ -210,6 +206,24 @@ def _start(
         return made.unpack(transfer.to_host(words))
 
     return fetch
+
+
+def _fetching(messages: Messages) -> Callable[[], Messages]:
+    """Start the one transfer of messages of which the host has some; what is returned waits."""
+    leaves, tree = jax.tree.flatten(messages)
+    there = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
+    packed = _packing(transfer.result_on_host())(there)
+
+    def fetch() -> Messages:
+        fetched = iter(unpacker(there)(transfer.to_host(packed)))
+        return tree.unflatten([next(fetched) if isinstance(x, jax.Array) else x for x in leaves])
+
+    return fetch
+
+
+@lru_cache(maxsize=8)
+def _packing(place: Any) -> Any:
+    return jax.jit(pack, out_shardings=place)
 
 
 def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:

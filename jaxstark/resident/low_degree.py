@@ -1,6 +1,7 @@
 """The stages of a proof that show a low degree: DEEP quotients and FRI, see ``stages``.
 
-Source: protocol sections 11 and 12.
+A stage of FRI takes the values of the layer before and its challenge, or none and the values of its
+own layer. Source: protocol sections 11 and 12.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from jaxstark.pallas.fri.config import most_in_tail
 from jaxstark.pallas.later import read
 from jaxstark.params import fri_packing
 from jaxstark.resident import commitments
-from jaxstark.resident.commitments import Made
+from jaxstark.resident.commitments import root_of
 from jaxstark.resident.program import Program, Tables
 from jaxstark.resident.stages import stage
+from jaxstark.transcript import Made
 
 Array = Any
 # Layers of so many values fold under XLA: a launch takes as long, and longer to compile.
@@ -37,12 +39,12 @@ def quotients(
     t: Tables,
     trees: Sequence[Committed],
     samples: Array,
-    point: Array,
+    multiples: Array,
     batching: Array,
 ) -> Array:
-    """The sum of all DEEP quotients, uint32 ``[4, 2^H]``."""
+    """The sum of all DEEP quotients, uint32 ``[4, 2^H]``; ``multiples``: see ``stages.sample``."""
     plan = p.deep_plan
-    data = deep_kernels.coefficients(plan, samples, point, batching, interpret=p.interpret)
+    data = deep_kernels.coefficients(plan, samples, multiples[0], batching, interpret=p.interpret)
     evaluations = tuple(tuple(commitments.values(p, t, tree)) for tree in trees)
     if not deep_kernels.fits(plan):
         few = tuple(tuple(read(array, None)[0] for array in tree) for tree in evaluations)
@@ -51,12 +53,21 @@ def quotients(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def commit_layer(p: Program, index: int, values: Array, digest: Array | None = None) -> Made:
-    """The tree of FRI layer ``index``, and with a digest the step of the channel."""
+def commit_layer(
+    p: Program,
+    index: int,
+    t: Tables,
+    values: Array,
+    alpha: Array | None,
+    digest: Array | None = None,
+) -> Made:
+    """The values of FRI layer ``index`` and their tree."""
+    values = _folded(p, index, t, values, alpha)
     step = p.params.fri_steps(p.log_size)[index]
     packing = fri_packing(values.shape[1].bit_length() - 1, step)
     levels, after = blake2s.commit_values_and_draw(values, digest, packing, interpret=p.interpret)
-    return Made(MerkleTree(levels), levels[0][:, 0], after)
+    tree = MerkleTree(levels)
+    return Made((values, tree), root_of(tree), after)
 
 
 def tail_layers(p: Program, index: int) -> int:
@@ -73,11 +84,19 @@ def tail_layers(p: Program, index: int) -> int:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def commit_tail(p: Program, index: int, t: Tables, values: Array, digest: Array) -> Tail:
+def commit_tail(
+    p: Program, index: int, t: Tables, values: Array, alpha: Array | None, digest: Array
+) -> Tail:
     """``tail_layers`` FRI layers from ``index`` on, their challenges and folds."""
+    values = _folded(p, index, t, values, alpha)
     steps = p.params.fri_steps(p.log_size)[index : index + tail_layers(p, index)]
     table = t.inverse[p.log_domain]
     return fri_kernels.tail(values, table, digest, steps, interpret=p.interpret)
+
+
+def _folded(p: Program, index: int, t: Tables, values: Array, alpha: Array | None) -> Array:
+    """The values of layer ``index``, folded with the challenge of the one before if it has one."""
+    return values if alpha is None else fold(p, index - 1, t, values, alpha)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -91,14 +110,13 @@ def fold(p: Program, index: int, t: Tables, values: Array, alpha: Array) -> Arra
 
 
 @stage
-def last_layer(p: Program, t: Tables, values: Array) -> Array:
-    """All coefficients of the last layer in natural order, uint32 ``[2^m, 4]``."""
-    del p
-    if values.shape[1] == 1:
-        return values.T
-    return fft.interpolate_with(values, t.last).T
+def last_layer(
+    p: Program, t: Tables, values: Array, alpha: Array | None
+) -> tuple[Array, Array]:
+    """All coefficients of the last layer in natural order, uint32 ``[2^m, 4]``.
 
-
-def kept(p: Program, last: Array) -> Array:
-    """The coefficients of the last layer that are sent, in bit-reversed order."""
-    return last[circle.bit_reversal(p.params.log_last_layer)]
+    And those that are sent, in bit-reversed order.
+    """
+    values = _folded(p, len(p.params.fri_steps(p.log_size)), t, values, alpha)
+    last = values.T if values.shape[1] == 1 else fft.interpolate_with(values, t.last).T
+    return last, last[circle.bit_reversal(p.params.log_last_layer)]

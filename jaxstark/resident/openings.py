@@ -19,6 +19,7 @@ from jaxstark.merkle import siblings
 from jaxstark.pallas.later import read
 from jaxstark.params import fri_packing
 from jaxstark.resident import commitments
+from jaxstark.resident.commitments import root_of
 from jaxstark.resident.program import Program, Tables
 
 Array = Any
@@ -27,13 +28,13 @@ Array = Any
 @partial(jax.jit, static_argnums=0)
 def open_queries(
     p: Program, trees: Sequence[Committed], layers: Sequence[Any], positions: Array
-) -> tuple[Any, Any]:
+) -> tuple[Any, Any, tuple[Array, Array]]:
     """Rows and paths of every tree and FRI layer at the drawn positions, uint32 ``[q]``.
 
     Returns per tree ``(values [c, q] per array, siblings [height, 8, q])``, or None without
     columns, and per layer ``(values [4, q, 2^step], siblings [levels, 8, q])`` from the top of the
     coset upward. Of a tree whose evaluations were not kept there are no values, see
-    ``open_columns``.
+    ``open_columns``. Last the roots, ``[trees, 8]`` without tree 0 and ``[layers, 8]``.
     """
     positions = positions.astype(np.int32)
     rows = []
@@ -50,14 +51,15 @@ def open_queries(
         cosets = jnp.take(values.reshape(4, -1, 1 << step), positions, axis=1, mode="clip")
         levels = tree.levels[: len(tree.levels) - (step - packing)]
         opened.append((cosets, siblings(jnp, levels, positions)))
-    return rows, opened
+    committed = jnp.stack([root_of(tree.tree) for tree in trees[1:]])
+    return rows, opened, (committed, jnp.stack([root_of(tree) for _, tree in layers]))
 
 
 @partial(jax.jit, static_argnums=0)
 def open_columns(
     p: Program, t: Tables, coefficients: Sequence[Sequence[Array]], opened: Any, positions: Array
 ) -> tuple[Any, Any]:
-    """What ``open_queries`` returns, ``opened``, with the values that it lacks.
+    """``opened``, rows and cosets of ``open_queries``, with the values that they lack.
 
     ``coefficients``: per tree, those of its arrays, none where evaluations were kept. They are
     evaluated one after the other once all else is opened, which then makes room for them.

@@ -1,8 +1,9 @@
 """The proof as one pure function of device arrays: numbered steps of protocol sections 8 to 12.
 
 The transcript decides where challenges come from. On the host, the function runs as it stands:
-every stage is one program, and every root is fetched. On the device, the function is traced whole
-and the proof is one program, but for step 1 of some. The messages, hence the bytes, are the same.
+every stage is one program, and what it sends is fetched. No operation of JAX stands between stages,
+for each would be one more program. On the device, the function is traced whole and the proof is one
+program, but for step 1 of some. The messages, hence the bytes, are the same.
 """
 
 from __future__ import annotations
@@ -127,18 +128,17 @@ def after_trace(
     done("commit trace", tree)
 
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
-    relations, claims = (), jnp.zeros((0, 4), np.uint32)
-    elements = jnp.zeros((0, 1, 4), np.uint32)
+    relations, lookups = (), ((), ())
     if p.air.has_lookups:
         pairs = drawn.reshape(-1, 2, 4)
-        relations, elements = tuple(pairs), stages.relation_elements(p, pairs)
-        columns, claims = stages.interaction(
-            p, inputs.rows, inputs.fixed_rows, inputs.public, elements
+        made, drawn, transcript = transcript.commit_and_draw(
+            partial(
+                stages.commit_interaction,
+                *(p, t, inputs.rows, inputs.fixed_rows, inputs.public, pairs),
+            )
         )
-        tree, drawn, transcript = transcript.mix_commit_and_draw(
-            partial(stages.commit_interaction, p, t, columns), claims.reshape(-1)
-        )
-        del columns  # frees them
+        tree, *lookups = made
+        relations = tuple(pairs)
         trees.append(tree)
         done("commit interaction", tree)
 
@@ -147,7 +147,7 @@ def after_trace(
     tree, drawn, transcript = transcript.commit_and_draw(
         partial(
             stages.commit_composition,
-            *(p, t, tuple(trees), coefficient, inputs.public, elements, claims),
+            *(p, t, tuple(trees), coefficient, inputs.public, *lookups),
         )
     )
     trees.append(tree)
@@ -161,32 +161,29 @@ def after_trace(
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree. The
     # prover's own check of the samples, no message, fills the time of the channel.
-    check = partial(
-        stages.defect, p, samples, multiples, coefficient, inputs.public, elements, claims
-    )
-    defect, drawn, transcript = transcript.mix_and_draw_beside(check, samples.reshape(-1))
-    values = low_degree.quotients(p, t, trees, samples, multiples[0], drawn[0])
+    check = partial(stages.defect, p, samples, multiples, coefficient, inputs.public, *lookups)
+    defect, drawn, transcript = transcript.mix_and_draw_beside(check, samples)
+    values = low_degree.quotients(p, t, trees, samples, multiples, drawn[0])
     done("DEEP quotients", values)
     layers: list[tuple[Array, MerkleTree]] = []
+    alpha = None
     while (index := len(layers)) < len(p.params.fri_steps(p.log_size)):
         if transcript.hashes.in_kernels and low_degree.tail_layers(p, index):
-            tail = low_degree.commit_tail(p, index, t, values, transcript.digest)
-            *committed, values = tail.values
+            tail = low_degree.commit_tail(p, index, t, values, alpha, transcript.digest)
+            (*committed, values), alpha = tail.values, None
             layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
             transcript = replace(transcript, digest=tail.digest)
             continue
         layer, drawn, transcript = transcript.commit_and_draw(
-            partial(low_degree.commit_layer, p, index, values)
+            partial(low_degree.commit_layer, p, index, t, values, alpha)
         )
-        layers.append((values, layer))
-        values = low_degree.fold(p, index, t, values, drawn[0])
-    roots = [tree.levels[0][:, 0] for _, tree in layers]
-    last = low_degree.last_layer(p, t, values)
+        layers.append(layer)
+        values, alpha = layer[0], drawn[0]
+    last, sent = low_degree.last_layer(p, t, values, alpha)
     done("FRI", last)
 
     # 6. Proof of work, then the queries: no choice is left to the prover after them.
-    sent = low_degree.kept(p, last).reshape(-1)
-    nonce = jnp.zeros(2, np.uint32)
+    nonce = np.zeros(2, np.uint32)
     if bits:
         prefix, transcript = transcript.mix_for_work(sent, bits=bits)
         nonce = grind_kernels.grind(prefix, masks_of(bits), bits=bits, interpret=p.interpret)
@@ -196,21 +193,21 @@ def after_trace(
     positions = transcript.mix_and_draw_queries(
         nonce, log_domain=p.log_domain, count=p.params.n_queries
     )
-    rows, cosets = openings.open_queries(p, trees, layers, positions)
-    committed = jnp.stack([root_of(tree) for tree in trees[1:]])
+    rows, cosets, roots = openings.open_queries(p, trees, layers, positions)
     if not p.keep_evaluations:
         coefficients = [tree.coefficients for tree in trees]
         del trees, tree
         layers.clear()  # frees them
         opened = rows, cosets
         rows, cosets = openings.open_columns(p, t, coefficients, opened, positions)
+    _, claims = lookups
     messages = Messages(
-        roots=committed,
+        roots=roots[0],
         drawn=relations,
-        claims=claims,
+        claims=claims if p.air.has_lookups else np.zeros((0, 4), np.uint32),
         defect=defect,
         samples=samples,
-        layers=jnp.stack(roots),
+        layers=roots[1],
         last=last,
         nonce=nonce,
         positions=positions,
@@ -231,7 +228,7 @@ def from_digest(
     transcript = Transcript(digest, DeviceHashes(p.interpret))
     if tree is None:
         return protocol(p, t, inputs, transcript)
-    drawn, transcript = transcript.mix_and_draw(root_of(tree), draws=p.trace_draws)
+    drawn, transcript = transcript.mix_and_draw(root_of(tree.tree), draws=p.trace_draws)
     return after_trace(p, t, inputs, tree, drawn, transcript)
 
 
@@ -243,13 +240,13 @@ def on_device(
     return pack(from_digest(p, t, inputs, digest, tree))
 
 
-def pack(messages: Messages) -> Array:
-    """All messages in one vector, for one transfer."""
+def pack(messages: Any) -> Array:
+    """All messages, or arrays of a pytree, in one vector, for one transfer."""
     return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(messages)])
 
 
-def unpacker(like: Messages) -> Callable[[np.ndarray], Messages]:
-    """The inverse of ``pack`` for messages of the shapes of ``like``."""
+def unpacker(like: Any) -> Callable[[np.ndarray], Any]:
+    """The inverse of ``pack`` for arrays of the shapes of ``like``."""
     leaves, tree = jax.tree.flatten(like)
     ends = accumulate(leaf.size for leaf in leaves)
     places = [(slice(end - x.size, end), x.shape) for x, end in zip(leaves, ends, strict=True)]

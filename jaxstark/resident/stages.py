@@ -1,9 +1,9 @@
 """The stages of a proof as pure functions of device arrays, each one program of its own.
 
-Arguments are the static ``Program``, its ``Tables`` and arrays; challenges come as uint32 words,
-so that they may be drawn on the device. Arrays below the sizes that a kernel takes go through the
-same operation under XLA. The last stages are in ``low_degree`` and ``openings``. Sources: protocol
-sections 6, 8, 10.
+A stage goes from challenges to what the prover sends next. Arguments are the static ``Program``,
+its ``Tables`` and arrays; challenges come as uint32 words, so that they may be drawn on the device.
+Arrays below the sizes that a kernel takes go through the same operation under XLA. The last stages
+are in ``low_degree`` and ``openings``. Sources: protocol sections 6, 8, 10.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from jaxstark.pallas.constraints.moved import Component
 from jaxstark.pallas.oods import api as oods_kernels
 from jaxstark.pallas.together import Steps, side_by_side
 from jaxstark.resident import commitments
-from jaxstark.resident.commitments import Made
 from jaxstark.resident.program import Program, Tables
 from jaxstark.shape import INTERACTION, PREPROCESSED, TRACE
+from jaxstark.transcript import Made
 
 Array = Any
 stage = partial(jax.jit, static_argnums=0)
@@ -58,18 +58,40 @@ def commit_trace(p: Program, t: Tables, rows: Sequence[Array], digest: Array | N
 
 
 @stage
-def interaction(
+def commit_interaction(
+    p: Program,
+    t: Tables,
+    rows: Sequence[Array],
+    fixed: dict[str, Array],
+    public: dict[str, Array],
+    pairs: Array,
+    digest: Array | None = None,
+) -> Made:
+    """Tree 2 over the LogUp columns, with the relation elements and the claimed sums ``[n, 4]``.
+
+    ``fixed``: preprocessed columns by name, in row order; ``pairs``: per relation two draws, uint32
+    ``[n, 2, 4]``. The claimed sums are absorbed before the root.
+    """
+    elements = _relation_elements(p, pairs)
+    columns, claims = _interaction(p, rows, fixed, public, elements)
+    tree = p.shape.columns[INTERACTION]
+    groups = commit.pieces_by_size(columns, tree, p.groups[INTERACTION])
+    # A hash that the channel needs no sooner than at the root.
+    mixed = digest, claims.reshape(-1)
+    hashing = [] if digest is None else [partial(channel.hashing, mixed, interpret=p.interpret)]
+    polynomials, digests = commitments.polynomials(p, t, groups, hashing)
+    made = commitments.make(p, t, polynomials, digests[0] if digests else None)
+    return made._replace(tree=(made.tree, elements, claims), before=claims)
+
+
+def _interaction(
     p: Program,
     rows: Sequence[Array],
     fixed: dict[str, Array],
     public: dict[str, Array],
     elements: Array,
 ) -> tuple[tuple[Array, ...], Array]:
-    """The LogUp columns of components in order, and the claimed sums uint32 ``[n, 4]``.
-
-    ``fixed``: preprocessed columns by name, in row order; ``elements``: as
-    ``relation_elements`` makes them.
-    """
+    """The LogUp columns of components in order, and the claimed sums."""
     with_lookups = [i for i, info in enumerate(p.air.info.components) if info.n_entries]
 
     def lookups(index: int) -> Steps[tuple[list[Array], Array]]:
@@ -82,24 +104,10 @@ def interaction(
     return columns, jnp.stack([claimed for _, claimed in made])
 
 
-@stage
-def commit_interaction(
-    p: Program, t: Tables, columns: Sequence[Array], mixed: Sequence[Array] | None = None
-) -> Made:
-    """Tree 2 over the LogUp columns; ``mixed``: a digest and words to absorb before the root."""
-    tree = p.shape.columns[INTERACTION]
-    groups = commit.pieces_by_size(columns, tree, p.groups[INTERACTION])
-    # A hash that the channel needs no sooner than at the root.
-    hashing = [] if mixed is None else [partial(channel.hashing, mixed, interpret=p.interpret)]
-    polynomials, digests = commitments.polynomials(p, t, groups, hashing)
-    return commitments.make(p, t, polynomials, digests[0] if digests else None)
+def _relation_elements(p: Program, pairs: Array) -> Array:
+    """Per relation ``[z, 1, alpha, ..]``, uint32 ``[n, 1 + largest arity, 4]``.
 
-
-@stage
-def relation_elements(p: Program, pairs: Array) -> Array:
-    """Per relation ``[z, 1, alpha, ..]``, of draws ``[n, 2, 4]``.
-
-    Returns uint32 ``[n, 1 + largest arity, 4]``; no one reads rows past the arity of a relation.
+    No one reads rows past the arity of a relation.
     """
     # Under XLA and for all relations at once, as in ``commit_composition``.
     count = elements_shape(p.air)[1] - 1
@@ -133,7 +141,10 @@ def commit_composition(
     claims: Array,
     digest: Array | None = None,
 ) -> Made:
-    """The last tree: the split quotient of all constraints combined by ``coefficient`` ``[4]``."""
+    """The last tree: the split quotient of all constraints combined by ``coefficient`` ``[4]``.
+
+    ``elements``, ``claims``: of ``commit_interaction``; not read of an AIR without lookups.
+    """
     if not p.keep_evaluations:
         # Not before the challenge: the tree before needs the room.
         trees, coefficient = lax.optimization_barrier((trees, coefficient))
@@ -229,14 +240,15 @@ def defect(
     public: dict[str, Array],
     elements: Array,
     claims: Array,
-    mixed: Sequence[Array] | None,
+    digest: Array | None = None,
 ) -> tuple[Array, Step | None]:
     """What the sampled constraints lack to the sampled composition: 0, uint32 ``[4]``.
 
-    Also the step of the channel that absorbs ``mixed``, its digest first, if that is given: what
+    With the digest of the channel also the step that absorbs the samples: what
     ``Transcript.mix_and_draw_beside`` asks for.
     """
     vanishing = multiples[-1, 0]  # pi^(L-1) of the point's x
+    mixed = None if digest is None else (digest, samples.reshape(-1))
     return constraints.defect(
         p.air,
         p.shape,

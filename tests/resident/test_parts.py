@@ -133,7 +133,7 @@ def test_stages_with_cut_groups_equal_whole_ones() -> None:
     expected = [np.asarray(oods.evaluate_columns(c, point)).T for c in samples_of]
     assert np.array_equal(samples, np.concatenate(expected))
 
-    quotients = low_degree.quotients(p, t, trees, samples, multiples[0], batching)
+    quotients = low_degree.quotients(p, t, trees, samples, multiples, batching)
     plain = deep.quotients(
         [(), whole.evaluations, last.evaluations],
         shape.all_columns,
@@ -182,7 +182,7 @@ def test_arrays_beyond_two_to_the_31_words_are_cut() -> None:
         claims = jnp.zeros((0, 4), np.uint32)
         trees.append(stages.commit_composition(p, tables, trees, felt, {}, (), claims).tree)
         samples, multiples = stages.sample(p, tables, trees, felt)
-        values = low_degree.quotients(p, tables, trees, samples, multiples[0], felt)
+        values = low_degree.quotients(p, tables, trees, samples, multiples, felt)
         return trees, values, openings.open_queries(p, trees, _no_layers(p), positions)[0]
 
     felt, positions = (jax.ShapeDtypeStruct((n,), np.uint32) for n in (4, 70))

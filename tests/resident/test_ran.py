@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 jax = pytest.importorskip("jax")
-import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 from jaxstark.air.legacy26 import legacy26  # noqa: E402
@@ -27,8 +26,6 @@ from tests.resident.test_program import program  # noqa: E402
 # The stage of every function that the protocol calls; others are the transcript's or move words.
 FUNCTIONS = {
     "commit_trace": "commit trace",
-    "relation_elements": "commit interaction",
-    "interaction": "commit interaction",
     "commit_interaction": "commit interaction",
     "commit_composition": "commit composition",
     "sample": "evaluate out of domain",
@@ -36,7 +33,6 @@ FUNCTIONS = {
     "quotients": "DEEP quotients",
     "commit_layer": "FRI",
     "commit_tail": "FRI",
-    "fold": "FRI",
     "last_layer": "FRI",
     "grind": "proof of work",
     "open_queries": "open",
@@ -60,16 +56,16 @@ class Anywhere:
     in_kernels = False
 
     def mix_and_draw(self, digest, parts, draws=1):
-        return digest, jnp.zeros(8 * draws, np.uint32)
+        return digest, np.zeros(8 * draws, np.uint32)
 
     def mix_and_prefix(self, digest, parts, bits):
         return digest, digest
 
     def hash_words(self, parts):
-        return jnp.zeros(DIGEST_WORDS, np.uint32)
+        return np.zeros(DIGEST_WORDS, np.uint32)
 
     def mix_and_draw_blocks(self, digest, parts, count):
-        return jnp.zeros((count, DIGEST_WORDS), np.uint32)
+        return np.zeros((count, DIGEST_WORDS), np.uint32)
 
 
 class Lowered:
@@ -145,13 +141,11 @@ def described(stage: str, functions: list[tuple[Lowered, str]], p: Program) -> s
         parts = [("{} rows", rows), ("{} points", {p.log_domain} if slow else set())]
     if stage == "FRI":
         folds = {
-            one.log_size(name)
-            for one, name in functions
-            if plain(name) == "fold" and not one.runs_kernels(name)
+            one.log_size(other)
+            for one, _, other in calls
+            if plain(other) == "fold" and not one.runs_kernels(other)
         }
-        last = any(
-            plain(name) == "last_layer" and not one.runs_kernels(name) for one, name in functions
-        )
+        last = bool(under_xla("interpolate_with"))
         parts = [("folds of {} values", folds), ("the last layer", {0} if last else set())]
     texts = [text.format(", ".join(f"2^{k}" for k in sorted(logs))) for text, logs in parts if logs]
     if not kernels:
@@ -214,3 +208,17 @@ def test_records_have_the_stages_of_the_clock_in_order(name):
     if not p.air.has_lookups:
         names.remove("commit interaction")
     assert list(ran.stages(p, "host")) == list(ran.stages(p, "device")) == names
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("case", ["tiny", "mixed, blow-up 4", "middle"])
+def test_nothing_but_stages_runs_with_the_transcript_on_the_host(case, keep):
+    """An operation of JAX between two of them would be a program more, and a wait for some."""
+    air, sizes, public, params = CASES[case]
+    p = Program(air.structure, air.shape(sizes, public), params, keep_evaluations=keep)
+    fixed, inputs, _ = driver.abstract(p)
+    transcript = Transcript(np.zeros(DIGEST_WORDS, np.uint32), Anywhere())
+    traced = jax.make_jaxpr(lambda t, given: protocol(p, t, given, transcript))(fixed, inputs)
+    called = [eqn.params.get("name", eqn.primitive.name) for eqn in traced.eqns]
+    assert not [name for name in called if name not in FUNCTIONS]
+    assert len(called) == len(set(called)) + len(params.fri_steps(p.log_size)) - 1

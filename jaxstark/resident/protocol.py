@@ -110,34 +110,37 @@ def protocol(
     tree, drawn, transcript = transcript.commit_and_draw(
         partial(stages.commit_trace, p.without_work, t, inputs.rows), p.trace_draws
     )
-    return after_trace(p, t, inputs, tree, drawn, transcript, done)
+    trees = [inputs.fixed, tree]
+    del tree  # which only the list keeps, see step 4
+    return after_trace(p, t, inputs, trees, drawn, transcript, done)
 
 
 def after_trace(
     p: Program,
     t: Tables,
     inputs: Inputs,
-    tree: Committed,
+    trees: list[Committed],
     drawn: Array,
     transcript: Transcript,
     done: Done = lambda stage, arrays: None,
 ) -> Messages:
-    """Steps 2 to 6 of ``protocol``, from tree 1 and the draws ``[2 n, 4]`` after its root."""
+    """Steps 2 to 6 of ``protocol``, from trees 0 and 1 and the draws ``[2 n, 4]`` after the root.
+
+    The list of trees is used up: what is not in it any more, the device has room for.
+    """
     bits, p = p.params.pow_bits, p.without_work
-    trees = [inputs.fixed, tree]
-    done("commit trace", tree)
+    done("commit trace", trees[-1])
 
     # 2. LogUp: relation elements must be unknown until the trace is fixed.
     relations, lookups = (), ((), ())
     if p.air.has_lookups:
         pairs = drawn.reshape(-1, 2, 4)
-        made, drawn, transcript = transcript.commit_and_draw(
+        (tree, *lookups), drawn, transcript = transcript.commit_and_draw(
             partial(
                 stages.commit_interaction,
                 *(p, t, inputs.rows, inputs.fixed_rows, inputs.public, pairs),
             )
         )
-        tree, *lookups = made
         relations = tuple(pairs)
         trees.append(tree)
         done("commit interaction", tree)
@@ -156,7 +159,8 @@ def after_trace(
     # 4. Open every column out of the domain, at a point drawn after all commitments.
     samples, multiples = stages.sample(p, t, trees, drawn[0])
     # Frees the coefficients, but for those that are evaluated again.
-    trees = [tree._replace(coefficients=()) if tree.evaluations else tree for tree in trees]
+    del tree
+    trees[:] = [one._replace(coefficients=()) if one.evaluations else one for one in trees]
     done("evaluate out of domain", samples)
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree. The
@@ -196,8 +200,8 @@ def after_trace(
     rows, cosets, roots = openings.open_queries(p, trees, layers, positions)
     if not p.keep_evaluations:
         coefficients = [tree.coefficients for tree in trees]
-        del trees, tree
-        layers.clear()  # frees them
+        trees.clear()
+        layers.clear()
         opened = rows, cosets
         rows, cosets = openings.open_columns(p, t, coefficients, opened, positions)
     _, claims = lookups
@@ -229,7 +233,7 @@ def from_digest(
     if tree is None:
         return protocol(p, t, inputs, transcript)
     drawn, transcript = transcript.mix_and_draw(root_of(tree.tree), draws=p.trace_draws)
-    return after_trace(p, t, inputs, tree, drawn, transcript)
+    return after_trace(p, t, inputs, [inputs.fixed, tree], drawn, transcript)
 
 
 @partial(jax.jit, static_argnums=0)

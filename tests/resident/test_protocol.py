@@ -5,6 +5,7 @@ Interpreting and compiling for a CPU take about a minute a proof, hence the smal
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -135,6 +136,28 @@ def test_another_difficulty_compiles_no_stage_anew():
     harder = replace(PARAMS, pow_bits=PARAMS.pow_bits + 1)
     check(squares(), harder, "host")
     assert [stage._cache_size() for stage in STAGES] == before
+
+
+@pytest.mark.parametrize("trace_of", [squares, pytest.param(readers, marks=pytest.mark.slow)])
+def test_the_host_drops_coefficients_once_they_are_evaluated_out_of_domain(trace_of):
+    """The same programs as above. Of every tree the proof made; it would keep their memory."""
+    trace = trace_of()
+    key = trace.air.setup(trace.log_sizes, PARAMS)
+    shape = trace.air.shape(trace.log_sizes, trace.public_values)
+    p = Program(trace.air.structure, shape, PARAMS, interpret=True)
+    fixed = preprocessed(trace.air, key.log_sizes, PARAMS.log_blowup)
+    inputs = Inputs(device_tables(trace), fixed.committed, fixed.columns, {})
+    seen: list[Any] = []
+    left: list[str] = []
+
+    def done(stage: str, made: Any) -> None:
+        if stage.startswith("commit"):
+            seen.extend((stage, weakref.ref(array)) for array in made.coefficients)
+        if stage == "evaluate out of domain":
+            left.extend(tree for tree, array in seen if array() is not None)
+
+    protocol(p, tables(p), inputs, driver.transcript_of(trace, key), done)
+    assert len({stage for stage, _ in seen}) == 2 + trace.air.has_lookups and not left
 
 
 def test_a_broken_trace_is_found():

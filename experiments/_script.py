@@ -214,14 +214,14 @@ def security_row(report: SecurityReport) -> dict[str, Any]:
 def compiled_proofs(implementation: str | None, transcript: str) -> dict[str, Any]:
     """Options of ``jaxstark.compile`` that keep whole compiled proofs beside JAX's own cache.
 
-    Empty where the cache is off, or where stages are programs.
+    Empty where the cache is off, or where XLA proves.
     """
     import jax
 
     from jaxstark.implementation import choose
 
     folder = jax.config.jax_compilation_cache_dir
-    if not folder or (choose(implementation, transcript), transcript) != ("mosaic_gpu", "device"):
+    if not folder or choose(implementation, transcript) != "mosaic_gpu":
         return {}
     return {"cache_dir": Path(folder) / "proofs"}
 

@@ -82,9 +82,9 @@ def compile_prover(
     for AIRs with public vectors of any length; the other options are those of ``prove``, which uses
     the same compiled programs.
 
-    ``cache_dir``, with the transcript on the device: a folder of compiled proofs, from which a new
-    process takes the programs of a shape and of its tree 0 in a fraction of a second. Its files are
-    code: keep it writable by yourself alone.
+    ``cache_dir``, with kernels: a folder of compiled proofs, from which a new process takes the
+    programs of a shape and of its tree 0 in a fraction of a second. Its files are code: keep it
+    writable by yourself alone.
     """
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     air = shape.air
@@ -93,10 +93,10 @@ def compile_prover(
     check_params(air, shape, params)
     require_secure(params, shape, None, insecure)
     chosen = choose(implementation, transcript, keep_evaluations)
-    if cache_dir is not None and (chosen, transcript) != ("mosaic_gpu", "device"):
+    if cache_dir is not None and chosen != "mosaic_gpu":
         raise ValueError(
-            "cache_dir: expected implementation 'mosaic_gpu' with transcript 'device', got "
-            f"{chosen!r} with {transcript!r} (JAX's own compilation cache serves those)"
+            f"cache_dir: expected implementation 'mosaic_gpu', got {chosen!r} (JAX's own "
+            "compilation cache serves that)"
         )
     key = setup(
         *(air, shape.log_sizes, params),
@@ -116,7 +116,7 @@ def compile_prover(
 
         program = resident.load(
             resident.Program(air.structure, shape, params, keep_evaluations=keep_evaluations),
-            cache_dir,
+            *(transcript, cache_dir),
         )
     out = Prover(shape, key, chosen, transcript, keep_evaluations, program)
     out._run(blank, on_stage or (lambda stage, seconds: None), check=False)

@@ -127,12 +127,12 @@ def test_setup_and_batches_refuse_before_any_work(options, words, trace, compila
     assert compilations == []
 
 
-def test_a_folder_of_programs_needs_one_program(trace, tmp_path, compilations):
+def test_a_folder_of_programs_needs_kernels(trace, tmp_path, compilations):
     shape = trace.air.shape(trace.log_sizes)
     compilations.clear()
     with pytest.raises(ValueError) as error:
         jaxstark.compile(shape, cache_dir=tmp_path, **INSECURE)
-    one_sentence(error.value, ("cache_dir: expected", "'mosaic_gpu'", "'device'", "'xla'"))
+    one_sentence(error.value, ("cache_dir: expected", "'mosaic_gpu'", "'xla'"))
     assert not list(tmp_path.iterdir())
 
 
@@ -208,20 +208,24 @@ def test_evaluations_are_kept_or_not_as_asked_for(keep, trace, monkeypatch, tmp_
             "setup",
             lambda *a, **options: setup(*a, **(options | {"implementation": "xla"})),
         )
-    seen, loaded = [], []
+    seen, loaded, transcripts = [], [], ("host", "device")
     monkeypatch.setattr(
         resident, "prove", lambda *a, **options: seen.append(options["keep_evaluations"])
     )
     monkeypatch.setattr(
-        resident, "load", lambda program, folder: loaded.append(program.keep_evaluations)
+        resident,
+        "load",
+        lambda program, where, folder: loaded.append((program.keep_evaluations, where, folder)),
     )
     options: Any = INSECURE | ({} if keep else {"keep_evaluations": False})
     jaxstark.prove(trace, **options)
     shape = trace.air.shape(trace.log_sizes)
-    made = jaxstark.compile(shape, transcript="device", cache_dir=tmp_path, **options)
-    assert made.keep_evaluations is keep
-    made(trace)
-    assert seen == [keep] * 3 and loaded == [keep]
+    for where in transcripts:
+        made = jaxstark.compile(shape, transcript=where, cache_dir=tmp_path, **options)
+        assert made.keep_evaluations is keep
+        made(trace)
+    assert seen == [keep] * 5
+    assert loaded == [(keep, where, tmp_path) for where in transcripts]
 
 
 # The record.

@@ -20,7 +20,7 @@ from jaxstark.inputs import bound_channel, explain, read_by_constraints, tables_
 from jaxstark.key import VerifyingKey
 from jaxstark.params import ProofParams
 from jaxstark.proof import Proof, StarkProof
-from jaxstark.resident import executables, memory, ran, stages
+from jaxstark.resident import ahead, executables, memory, ran, stages
 from jaxstark.resident.kernels import compile_programs
 from jaxstark.resident.program import Program, Tables, abstract_tables, tables
 from jaxstark.resident.protocol import (
@@ -29,8 +29,6 @@ from jaxstark.resident.protocol import (
     abstract_inputs,
     from_digest,
     on_device,
-    pack,
-    protocol,
     unpacker,
 )
 from jaxstark.resident.record import fault_of, felts, stark_proof
@@ -41,18 +39,19 @@ from jaxstark.transcript import HostHashes, Transcript
 
 
 class Compiled(NamedTuple):
-    """The protocol on the device, transcript included.
+    """The protocol, compiled for one of the transcripts.
 
     Attributes:
-      programs: the last one makes the packed messages; one before it, see ``lower``, tree 1.
-      unpack: fetched words to the messages.
+      programs: with the transcript on the device, the last one makes the packed messages; one
+        before it, see ``lower``, tree 1. With that on the host, those of ``ahead.lower``.
+      unpack: fetched words to the messages, or to those that the host has not.
     """
 
     programs: Sequence[Callable[..., Any]]
-    unpack: Callable[[np.ndarray], Messages]
+    unpack: Callable[[np.ndarray], Any]
 
     def run(self, t: Tables, inputs: Inputs, digest: Callable[[], Any]) -> Any:
-        """The packed messages; ``digest`` is not asked for before it is needed."""
+        """The packed messages by the device; ``digest`` is not asked for before it is needed."""
         *begin, last = self.programs
         trees = [commit(t, inputs.rows).tree for commit in begin]
         return last(t, inputs, digest(), *trees)
@@ -195,10 +194,10 @@ def _start(
     """Start a proof; what is returned waits for its messages."""
     fixed = tables(program)
     memory.check(program)
+    made = compiled or _compiled(program, where, jax.config.jax_default_device)
     if where == "host":
-        inputs = inputs._replace(rows=transfer.committed(inputs.rows))
-        return _fetching(protocol(program, fixed, inputs, transcript_of(trace, key), clock.done))
-    made = compiled or _compiled(program, jax.config.jax_default_device)
+        transcript = transcript_of(trace, key)
+        return ahead.messages_of(program, fixed, inputs, transcript, *made, clock.done)
     words = made.run(fixed, inputs, partial(digest_of, trace, key))
 
     def fetch() -> Messages:
@@ -208,43 +207,31 @@ def _start(
     return fetch
 
 
-def _fetching(messages: Messages) -> Callable[[], Messages]:
-    """Start the one transfer of messages of which the host has some; what is returned waits."""
-    leaves, tree = jax.tree.flatten(messages)
-    there = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
-    packed = _packing(transfer.result_on_host())(there)
-
-    def fetch() -> Messages:
-        fetched = iter(unpacker(there)(transfer.to_host(packed)))
-        return tree.unflatten([next(fetched) if isinstance(x, jax.Array) else x for x in leaves])
-
-    return fetch
-
-
-@lru_cache(maxsize=8)
-def _packing(place: Any) -> Any:
-    return jax.jit(pack, out_shardings=place)
-
-
-def load(program: Program, folder: str | os.PathLike[str]) -> Compiled:
+def load(program: Program, where: str, folder: str | os.PathLike[str]) -> Compiled:
     """The programs from a folder of compiled proofs, or compiled and stored there."""
-
-    def make() -> tuple[Any, Messages]:
-        return lower(program), messages_like(program)
-
-    programs, like = executables.load_or_compile(folder, program.description(), make)
+    what = where, program.description()
+    programs, like = executables.load_or_compile(folder, what, partial(_lowered, program, where))
     return Compiled(programs, unpacker(like))
 
 
 @lru_cache(maxsize=32)
-def _compiled(program: Program, device: Any) -> Compiled:
+def _compiled(program: Program, where: str, device: Any) -> Compiled:
     """The programs, compiled once in a process. A call of one costs less than through jit."""
     del device
-    return Compiled(compile_programs(lower(program)), unpacker(messages_like(program)))
+    lowered, like = _lowered(program, where)
+    return Compiled(compile_programs(lowered), unpacker(like))
+
+
+def _lowered(program: Program, where: str) -> tuple[list[Any], Any]:
+    """The programs, lowered, and the shapes of the messages that they pack."""
+    if where == "host":
+        fixed, inputs, _ = abstract(program)
+        return ahead.lower(program, fixed, inputs)
+    return lower(program), messages_like(program)
 
 
 def lower(program: Program, **options: Any) -> list[Any]:
-    """The programs of a proof, lowered: one, or two where the first keeps the device busy.
+    """The programs of a proof by the device, lowered: one, or two where the first keeps it busy.
 
     The first commits to the trace. It is small, so that the device starts sooner, and works while
     the host hashes the statement and starts the other program. ``options`` are of ``lower``.

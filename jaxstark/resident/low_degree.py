@@ -1,7 +1,7 @@
-"""The stages of a proof that show a low degree: DEEP quotients and FRI, see ``stages``.
+"""The stages of a proof that show a low degree: DEEP quotients, FRI, proof of work; see ``stages``.
 
 A stage of FRI takes the values of the layer before and its challenge, or none and the values of its
-own layer. Source: protocol sections 11 and 12.
+own layer. Source: protocol sections 5, 11 and 12.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import jax
 
 from jaxstark import circle, deep, fft, fri
 from jaxstark.commit import Committed
+from jaxstark.grind import masks_of
 from jaxstark.merkle import MerkleTree
 from jaxstark.pallas.blake2s import api as blake2s
 from jaxstark.pallas.deep import api as deep_kernels
 from jaxstark.pallas.fri import api as fri_kernels
 from jaxstark.pallas.fri.api import Tail
 from jaxstark.pallas.fri.config import most_in_tail
+from jaxstark.pallas.grind import api as grind_kernels
 from jaxstark.pallas.later import read
 from jaxstark.params import fri_packing
 from jaxstark.resident import commitments
@@ -120,3 +122,9 @@ def last_layer(
     values = _folded(p, len(p.params.fri_steps(p.log_size)), t, values, alpha)
     last = values.T if values.shape[1] == 1 else fft.interpolate_with(values, t.last).T
     return last, last[circle.bit_reversal(p.params.log_last_layer)]
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def grind(p: Program, bits: int, prefix: Array) -> Array:
+    """The lowest nonce of so many bits after a prefix ``[8]``: uint32 ``[2]``, low word first."""
+    return grind_kernels.grind(prefix, masks_of(bits), bits=bits, interpret=p.interpret)

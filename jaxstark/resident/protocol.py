@@ -1,9 +1,9 @@
 """The proof as one pure function of device arrays: numbered steps of protocol sections 8 to 12.
 
 The transcript decides where challenges come from. On the host, the function runs as it stands:
-every stage is one program, and what it sends is fetched. No operation of JAX stands between stages,
-for each would be one more program. On the device, the function is traced whole and the proof is one
-program, but for step 1 of some. The messages, hence the bytes, are the same.
+every stage is one program, see ``ahead``, and what it sends is fetched. No operation of JAX stands
+between stages, for each would be one more program. On the device, the function is traced whole and
+the proof is one program, but for step 1 of some. The messages, hence the bytes, are the same.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxstark.commit import Committed
-from jaxstark.grind import masks_of
 from jaxstark.hash.blake2s import DIGEST_WORDS
 from jaxstark.merkle import MerkleTree
-from jaxstark.pallas.grind import api as grind_kernels
 from jaxstark.pallas.hashes import DeviceHashes
 from jaxstark.resident import low_degree, openings, stages
 from jaxstark.resident.commitments import root_of
@@ -33,6 +31,8 @@ from jaxstark.transcript import Transcript
 Array = Any
 # stage name, arrays that end it
 Done = Callable[[str, Any], None]
+# what a stage makes, given the stage and its arguments
+Run = Callable[..., Any]
 
 
 class Inputs(NamedTuple):
@@ -98,21 +98,26 @@ def abstract_inputs(p: Program) -> Inputs:
     )
 
 
+def _call(stage: Callable[..., Any], *arguments: Any) -> Any:
+    return stage(*arguments)
+
+
 def protocol(
     p: Program,
     t: Tables,
     inputs: Inputs,
     transcript: Transcript,
     done: Done = lambda stage, arrays: None,
+    run: Run = _call,
 ) -> Messages:
     """Prove; ``transcript`` has absorbed the statement and the root of tree 0."""
     # 1. Commit the columns.
     tree, drawn, transcript = transcript.commit_and_draw(
-        partial(stages.commit_trace, p.without_work, t, inputs.rows), p.trace_draws
+        partial(run, stages.commit_trace, p.without_work, t, inputs.rows), p.trace_draws
     )
     trees = [inputs.fixed, tree]
     del tree  # which only the list keeps, see step 4
-    return after_trace(p, t, inputs, trees, drawn, transcript, done)
+    return after_trace(p, t, inputs, trees, drawn, transcript, done, run)
 
 
 def after_trace(
@@ -123,6 +128,7 @@ def after_trace(
     drawn: Array,
     transcript: Transcript,
     done: Done = lambda stage, arrays: None,
+    run: Run = _call,
 ) -> Messages:
     """Steps 2 to 6 of ``protocol``, from trees 0 and 1 and the draws ``[2 n, 4]`` after the root.
 
@@ -137,7 +143,7 @@ def after_trace(
         pairs = drawn.reshape(-1, 2, 4)
         (tree, *lookups), drawn, transcript = transcript.commit_and_draw(
             partial(
-                stages.commit_interaction,
+                *(run, stages.commit_interaction),
                 *(p, t, inputs.rows, inputs.fixed_rows, inputs.public, pairs),
             )
         )
@@ -149,7 +155,7 @@ def after_trace(
     coefficient = drawn[0]
     tree, drawn, transcript = transcript.commit_and_draw(
         partial(
-            stages.commit_composition,
+            *(run, stages.commit_composition),
             *(p, t, tuple(trees), coefficient, inputs.public, *lookups),
         )
     )
@@ -157,7 +163,7 @@ def after_trace(
     done("commit composition", trees[-1])
 
     # 4. Open every column out of the domain, at a point drawn after all commitments.
-    samples, multiples = stages.sample(p, t, trees, drawn[0])
+    samples, multiples = run(stages.sample, p, t, trees, drawn[0])
     # Frees the coefficients, but for those that are evaluated again.
     del tree
     trees[:] = [one._replace(coefficients=()) if one.evaluations else one for one in trees]
@@ -165,45 +171,48 @@ def after_trace(
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree. The
     # prover's own check of the samples, no message, fills the time of the channel.
-    check = partial(stages.defect, p, samples, multiples, coefficient, inputs.public, *lookups)
+    check = partial(
+        *(run, stages.defect),
+        *(p, samples, multiples, coefficient, inputs.public, *lookups),
+    )
     defect, drawn, transcript = transcript.mix_and_draw_beside(check, samples)
-    values = low_degree.quotients(p, t, trees, samples, multiples, drawn[0])
+    values = run(low_degree.quotients, p, t, trees, samples, multiples, drawn[0])
     done("DEEP quotients", values)
     layers: list[tuple[Array, MerkleTree]] = []
     alpha = None
     while (index := len(layers)) < len(p.params.fri_steps(p.log_size)):
         if transcript.hashes.in_kernels and low_degree.tail_layers(p, index):
-            tail = low_degree.commit_tail(p, index, t, values, alpha, transcript.digest)
+            tail = run(low_degree.commit_tail, p, index, t, values, alpha, transcript.digest)
             (*committed, values), alpha = tail.values, None
             layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
             transcript = replace(transcript, digest=tail.digest)
             continue
         layer, drawn, transcript = transcript.commit_and_draw(
-            partial(low_degree.commit_layer, p, index, t, values, alpha)
+            partial(run, low_degree.commit_layer, p, index, t, values, alpha)
         )
         layers.append(layer)
         values, alpha = layer[0], drawn[0]
-    last, sent = low_degree.last_layer(p, t, values, alpha)
+    last, sent = run(low_degree.last_layer, p, t, values, alpha)
     done("FRI", last)
 
     # 6. Proof of work, then the queries: no choice is left to the prover after them.
     nonce = np.zeros(2, np.uint32)
     if bits:
         prefix, transcript = transcript.mix_for_work(sent, bits=bits)
-        nonce = grind_kernels.grind(prefix, masks_of(bits), bits=bits, interpret=p.interpret)
+        nonce = run(low_degree.grind, p, bits, prefix)
     else:
         transcript = transcript.mix(sent)
     done("proof of work", nonce)
     positions = transcript.mix_and_draw_queries(
         nonce, log_domain=p.log_domain, count=p.params.n_queries
     )
-    rows, cosets, roots = openings.open_queries(p, trees, layers, positions)
+    rows, cosets, roots = run(openings.open_queries, p, trees, layers, positions)
     if not p.keep_evaluations:
         coefficients = [tree.coefficients for tree in trees]
         trees.clear()
         layers.clear()
         opened = rows, cosets
-        rows, cosets = openings.open_columns(p, t, coefficients, opened, positions)
+        rows, cosets = run(openings.open_columns, p, t, coefficients, opened, positions)
     _, claims = lookups
     messages = Messages(
         roots=roots[0],

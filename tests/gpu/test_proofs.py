@@ -102,7 +102,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("programs")
 
 
-def compiled(name: str, folder) -> jaxstark.Prover:
+def compiled(name: str, folder, where: str = "device") -> jaxstark.Prover:
     trace, sizes = CASES[name].example()
     return jaxstark.compile(
         trace.air.shape(sizes, trace.public_values),
@@ -110,7 +110,7 @@ def compiled(name: str, folder) -> jaxstark.Prover:
         public_values=trace.public_values,
         insecure=True,
         implementation="mosaic_gpu",
-        transcript="device",
+        transcript=where,
         cache_dir=folder,
     )
 
@@ -167,6 +167,18 @@ def test_t37_a_compiled_proof_is_found_again(prover, folder, compilations):
     trace, _ = CASES[COMPILED[0]].example()
     check(COMPILED[0], again(trace), "device")
     assert list(folder.iterdir()) == [stored] and stored.stat().st_mtime_ns == written
+
+
+def test_t37_compiled_stages_are_found_again(tmp_path, compilations):
+    """With the transcript on the host, all of them in one file."""
+    trace, _ = CASES["legacy26"].example()
+    check("legacy26", compiled("legacy26", tmp_path, "host")(trace), "host")
+    (stored,) = tmp_path.iterdir()
+    compilations.clear()
+    again = compiled("legacy26", tmp_path, "host")
+    assert not [e for e in compilations if "jaxpr_to_mlir" in e or "backend_compile" in e]
+    check("legacy26", again(trace), "host")
+    assert list(tmp_path.iterdir()) == [stored]
 
 
 def test_t37_a_compiled_proof_and_its_tree_0_are_found_again(tmp_path, compilations):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +15,11 @@ from jax.interpreters import mlir  # noqa: E402
 
 from jaxstark.air.registry import SHIPPED  # noqa: E402
 from jaxstark.pallas import together  # noqa: E402
-from jaxstark.pallas.hashes import DeviceHashes  # noqa: E402
 from jaxstark.params import PRESETS, ProofParams  # noqa: E402
-from jaxstark.resident import batch, driver, stages  # noqa: E402
+from jaxstark.resident import ahead, batch, driver, stages  # noqa: E402
 from jaxstark.resident.kernels import kernels  # noqa: E402
 from jaxstark.resident.program import Program  # noqa: E402
-from jaxstark.resident.protocol import pack, protocol  # noqa: E402
 from jaxstark.shape import MAX_WORDS  # noqa: E402
-from jaxstark.transcript import Transcript  # noqa: E402
 from jaxstark.vm.air import template  # noqa: E402
 from tests.resident.test_program import VM_SIZES, call_sites, kernels_of, program  # noqa: E402
 
@@ -158,20 +156,18 @@ def test_a_proof_of_all_components_of_the_machine_lowers_for_cuda():
 @pytest.mark.floor
 def test_a_transcript_on_the_host_lowers_for_cuda():
     """Its stages absorb nothing, and FRI has no tail. Also tree 0, which comes before a proof."""
-
-    class Apart(DeviceHashes):
-        """Kernels hash, so that the proof is one program, but none of them does other work."""
-
-        @property
-        def in_kernels(self) -> bool:
-            return False
-
     p = program("range_sum", 10)
-    fixed, inputs, digest = driver.abstract(p)
-    run = jax.jit(lambda t, i, d: pack(protocol(p, t, i, Transcript(d, Apart()))))
+    fixed, inputs, _ = driver.abstract(p)
+    lowered, packed = ahead.lower(p, fixed, inputs, **CUDA)
+    # Two commitments to columns, the composition, samples and their check, quotients; layers of
+    # FRI; the last one, proof of work, openings, messages.
+    counts = [4, 7, 5, 2, 1, 3, *(2, 2, 2), 0, 1, 0, 0]
+    assert [call_sites(one.as_text()) for one in lowered] == counts
     columns = [jax.ShapeDtypeStruct((1, *c.shape), c.dtype) for c in inputs.fixed_rows.values()]
-    traced = run.trace(fixed, inputs, digest), stages.commit_fixed.trace(p, fixed, columns)
-    assert [call_sites(one.lower(**CUDA).as_text()) for one in traced] == [39, 4]
+    tree_0 = stages.commit_fixed.trace(p, fixed, columns).lower(**CUDA)
+    assert call_sites(tree_0.as_text()) == 4
+    kept = [(one.in_tree, one.out_tree) for one in lowered], packed
+    assert pickle.loads(pickle.dumps(kept)) == kept  # as a folder of compiled proofs does
 
 
 @pytest.mark.floor

@@ -29,24 +29,14 @@ from jaxstark.fields import m31  # noqa: E402
 from jaxstark.inputs import read_by_constraints  # noqa: E402
 from jaxstark.inputs import tables as device_tables  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
-from jaxstark.resident import batch, driver, low_degree, stages  # noqa: E402
+from jaxstark.resident import ahead, batch, driver  # noqa: E402
 from jaxstark.resident.kernels import compile_programs  # noqa: E402
 from jaxstark.resident.program import Program, tables  # noqa: E402
-from jaxstark.resident.protocol import Inputs, on_device, protocol, unpacker  # noqa: E402
+from jaxstark.resident.protocol import Inputs, on_device, unpacker  # noqa: E402
 from jaxstark.setup import preprocessed  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 
 PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
-
-STAGES: tuple[Any, ...] = (
-    stages.commit_trace,
-    stages.commit_composition,
-    stages.sample,
-    low_degree.quotients,
-    low_degree.commit_layer,
-    low_degree.last_layer,
-)
-
 
 @component("a b c", name="squares")
 def _squares(row, air):
@@ -96,6 +86,11 @@ def shipped(name: str, log_size: int) -> Trace:
     return Trace(air, columns, public)
 
 
+def compiled(p: Program) -> driver.Compiled:
+    """With the transcript on the host."""
+    return driver._compiled(p, "host", None)
+
+
 def prove(
     trace: Trace, params: ProofParams, where: str, keep_evaluations: bool = True
 ) -> jaxstark.Proof:
@@ -109,7 +104,7 @@ def prove(
     inputs = Inputs(device_tables(trace), fixed.committed, fixed.columns, public)
     start = driver.transcript_of(trace, key)
     if where == "host":
-        messages = jax.tree.map(np.asarray, protocol(p, tables(p), inputs, start))
+        messages = ahead.messages_of(p, tables(p), inputs, start, *compiled(p), lambda *_: None)()
     else:
         words = np.asarray(on_device(p, tables(p), inputs, start.digest))
         messages = unpacker(driver.messages_like(p))(words)
@@ -128,14 +123,18 @@ def test_t31_proofs_are_those_of_xla():
     check(squares(), PARAMS, "host")
 
 
-def test_another_difficulty_compiles_no_stage_anew():
-    """The same programs as above; the search alone depends on its bits."""
+def test_another_difficulty_compiles_no_stage_anew(compilations):
+    """The same programs as above; the search alone depends on its bits.
+
+    At first the messages are others, too: the host knows the nonce of no search.
+    """
     prove(squares(), PARAMS, "host")
-    before = [stage._cache_size() for stage in STAGES]
-    assert all(before)
-    harder = replace(PARAMS, pow_bits=PARAMS.pow_bits + 1)
-    check(squares(), harder, "host")
-    assert [stage._cache_size() for stage in STAGES] == before
+    for bits, more in ((1, 2), (2, 1), (1, 0)):
+        harder = replace(PARAMS, pow_bits=bits)
+        jaxstark.prove(squares(), params=harder, insecure=True, implementation="xla")
+        compilations.clear()
+        check(squares(), harder, "host")
+        assert len([e for e in compilations if "jaxpr_to_mlir" in e]) == more
 
 
 @pytest.mark.parametrize("trace_of", [squares, pytest.param(readers, marks=pytest.mark.slow)])
@@ -156,7 +155,8 @@ def test_the_host_drops_coefficients_once_they_are_evaluated_out_of_domain(trace
         if stage == "evaluate out of domain":
             left.extend(tree for tree, array in seen if array() is not None)
 
-    protocol(p, tables(p), inputs, driver.transcript_of(trace, key), done)
+    start = driver.transcript_of(trace, key)
+    ahead.messages_of(p, tables(p), inputs, start, *compiled(p), done)
     assert len({stage for stage, _ in seen}) == 2 + trace.air.has_lookups and not left
 
 

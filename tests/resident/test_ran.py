@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from jaxstark.hash.blake2s import DIGEST_WORDS  # noqa: E402
 from jaxstark.implementation import STAGES  # noqa: E402
 from jaxstark.params import PRESETS, ProofParams  # noqa: E402
 from jaxstark.resident import driver, ran  # noqa: E402
+from jaxstark.resident.ahead import Unhashed  # noqa: E402
 from jaxstark.resident.program import Program  # noqa: E402
 from jaxstark.resident.protocol import protocol  # noqa: E402
 from jaxstark.transcript import Transcript  # noqa: E402
@@ -47,25 +47,6 @@ CASES = {
     "mixed": (MACHINE, (8, 5), PUBLIC, ProofParams(0, 1, 3, 2, 0)),
     "middle": (legacy26(), (14,), {}, PRESETS["stwo-96"]),
 }
-
-
-@dataclass(frozen=True)
-class Anywhere:
-    """Hashes of a transcript that is not in kernels, without values."""
-
-    in_kernels = False
-
-    def mix_and_draw(self, digest, parts, draws=1):
-        return digest, np.zeros(8 * draws, np.uint32)
-
-    def mix_and_prefix(self, digest, parts, bits):
-        return digest, digest
-
-    def hash_words(self, parts):
-        return np.zeros(DIGEST_WORDS, np.uint32)
-
-    def mix_and_draw_blocks(self, digest, parts, count):
-        return np.zeros((count, DIGEST_WORDS), np.uint32)
 
 
 class Lowered:
@@ -108,7 +89,7 @@ def lowered(p: Program, transcript: str) -> list[Lowered]:
     fixed, inputs, digest = driver.abstract(p)
 
     def proof(tables: Any, given: Any, state: Any) -> Any:
-        return protocol(p, tables, given, Transcript(state, Anywhere()))
+        return protocol(p, tables, given, Transcript(state, Unhashed()))
 
     traced = jax.jit(proof).trace(fixed, inputs, digest)
     return [Lowered(traced.lower(lowering_platforms=("cuda",)).as_text())]
@@ -217,7 +198,7 @@ def test_nothing_but_stages_runs_with_the_transcript_on_the_host(case, keep):
     air, sizes, public, params = CASES[case]
     p = Program(air.structure, air.shape(sizes, public), params, keep_evaluations=keep)
     fixed, inputs, _ = driver.abstract(p)
-    transcript = Transcript(np.zeros(DIGEST_WORDS, np.uint32), Anywhere())
+    transcript = Transcript(np.zeros(DIGEST_WORDS, np.uint32), Unhashed())
     traced = jax.make_jaxpr(lambda t, given: protocol(p, t, given, transcript))(fixed, inputs)
     called = [eqn.params.get("name", eqn.primitive.name) for eqn in traced.eqns]
     assert not [name for name in called if name not in FUNCTIONS]

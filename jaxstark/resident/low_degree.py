@@ -63,13 +63,16 @@ def commit_layer(
     alpha: Array | None,
     digest: Array | None = None,
 ) -> Made:
-    """The values of FRI layer ``index`` and their tree."""
+    """The values of FRI layer ``index``, None if they were given, and their tree.
+
+    A program that returns what it is given copies it.
+    """
     values = _folded(p, index, t, values, alpha)
     step = p.params.fri_steps(p.log_size)[index]
     packing = fri_packing(values.shape[1].bit_length() - 1, step)
     levels, after = blake2s.commit_values_and_draw(values, digest, packing, interpret=p.interpret)
     tree = MerkleTree(levels)
-    return Made((values, tree), root_of(tree), after)
+    return Made((None if alpha is None else values, tree), root_of(tree), after)
 
 
 def tail_layers(p: Program, index: int) -> int:

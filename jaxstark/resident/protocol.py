@@ -187,11 +187,11 @@ def after_trace(
             layers += zip(committed, map(MerkleTree, tail.levels), strict=True)
             transcript = replace(transcript, digest=tail.digest)
             continue
-        layer, drawn, transcript = transcript.commit_and_draw(
+        (folded, layer), drawn, transcript = transcript.commit_and_draw(
             partial(run, low_degree.commit_layer, p, index, t, values, alpha)
         )
-        layers.append(layer)
-        values, alpha = layer[0], drawn[0]
+        values, alpha = values if folded is None else folded, drawn[0]
+        layers.append((values, layer))
     last, sent = run(low_degree.last_layer, p, t, values, alpha)
     done("FRI", last)
 

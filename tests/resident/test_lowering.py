@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -163,6 +164,9 @@ def test_a_transcript_on_the_host_lowers_for_cuda():
     # FRI; the last one, proof of work, openings, messages.
     counts = [4, 7, 5, 2, 1, 3, *(2, 2, 2), 0, 1, 0, 0]
     assert [call_sites(one.as_text()) for one in lowered] == counts
+    # What a program returns as it was given is copied.
+    returned = [re.findall(r"\n    return ([^:]*) :", one.as_text())[0] for one in lowered]
+    assert all("%" in text and "%arg" not in text for text in returned)
     columns = [jax.ShapeDtypeStruct((1, *c.shape), c.dtype) for c in inputs.fixed_rows.values()]
     tree_0 = stages.commit_fixed.trace(p, fixed, columns).lower(**CUDA)
     assert call_sites(tree_0.as_text()) == 4

@@ -39,8 +39,8 @@ class Run(NamedTuple):
     def in_turn(self) -> bool:
         """Whether its processes compile side by side and then measure, one after the other.
 
-        With the transcript on the host no folder keeps a proof whole: another process would trace
-        and lower every stage again, which takes longer than to measure.
+        So are those with the transcript on the host, whose proofs are many programs each: a process
+        measures what it has compiled.
         """
         return "--transcripts=host" in self.flags
 

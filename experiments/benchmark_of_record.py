@@ -5,11 +5,11 @@
 
 Most of the time is compiling, so the programs of all runs are compiled first, by processes side by
 side into one folder. Then the runs of ``--runs`` follow each other, alone on the machine, and add
-their rows to the file of ``--out``. Runs with the transcript on the host, whose programs no folder
-keeps whole, come last: their processes compile side by side and then measure, one at a time. What
-is done is noted in the folder: a call that was interrupted, or that ``--deadline`` ended, goes on
-where it stopped, unless the prover's code has changed since. The last line is one JSON object; exit
-code 1 if a run failed.
+their rows to the file of ``--out``. Runs with the transcript on the host come last: their processes
+compile side by side and then measure what they compiled, one at a time. What is done is noted in
+the folder: a call that was interrupted, or that ``--deadline`` ended, goes on where it stopped,
+unless the prover's code has changed since. The last line is one JSON object; exit code 1 if a run
+failed.
 """
 
 from __future__ import annotations

@@ -72,3 +72,18 @@ def test_the_default_device_is_the_one_that_was_chosen():
     with jax.default_device(chosen):
         assert transfer.default_device() is chosen
     assert transfer.default_device() is jax.devices()[0]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_small_array_is_fetched_wherever_it_is(locked, monkeypatch):
+    """By way of page-locked memory where a GPU has it, which stands in here for a CPU's."""
+    place = SingleDeviceSharding(jax.devices()[0], memory_kind="pinned_host")
+    monkeypatch.setattr(transfer, "_host_memory", lambda device: place if locked else None)
+    for shape in [(8,), (3, 4)]:
+        want = np.random.default_rng(2).integers(0, 1 << 32, shape, np.uint32)
+        for given in (want, jax.numpy.asarray(want), jax.device_put(want, place)):
+            got = transfer.fetch(given)
+            assert isinstance(got, np.ndarray) and got.dtype == np.uint32
+            np.testing.assert_array_equal(got, want)
+    moved = transfer._moved(place)(jax.numpy.asarray(want))
+    assert transfer.page_locked(moved)

@@ -115,9 +115,7 @@ def fold(p: Program, index: int, t: Tables, values: Array, alpha: Array) -> Arra
 
 
 @stage
-def last_layer(
-    p: Program, t: Tables, values: Array, alpha: Array | None
-) -> tuple[Array, Array]:
+def last_layer(p: Program, t: Tables, values: Array, alpha: Array | None) -> tuple[Array, Array]:
     """All coefficients of the last layer in natural order, uint32 ``[2^m, 4]``.
 
     And those that are sent, in bit-reversed order.

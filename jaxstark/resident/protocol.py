@@ -171,10 +171,7 @@ def after_trace(
 
     # 5. DEEP quotients tie the samples to the columns; FRI shows that they are low-degree. The
     # prover's own check of the samples, no message, fills the time of the channel.
-    check = partial(
-        *(run, stages.defect),
-        *(p, samples, multiples, coefficient, inputs.public, *lookups),
-    )
+    check = partial(run, stages.defect, p, samples, multiples, coefficient, inputs.public, *lookups)
     defect, drawn, transcript = transcript.mix_and_draw_beside(check, samples)
     values = run(low_degree.quotients, p, t, trees, samples, multiples, drawn[0])
     done("DEEP quotients", values)

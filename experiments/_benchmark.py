@@ -88,14 +88,6 @@ class Results:
             self._run = len(self.document["runs"])
             self.document["runs"].append(run)
 
-    def reload(self) -> None:
-        """Go on from the file as it is by now, in the run that has begun."""
-        run = None if self._run is None else self.document["runs"][self._run]
-        if self.path.exists():
-            self.document, self._run = load(self.path), None
-            if run is not None:
-                self.begin(run)
-
     def add(self, row: Row) -> None:
         """Add a row in place of the one with its identity, and write the file.
 

@@ -39,7 +39,6 @@ class Options:
     """How to measure: runs, what proves, and the device's rates for the limit.
 
     ``submit`` makes the member ``starknet`` of a proof's row; None for no such member.
-    ``compiled`` is called between the compiling of programs and the first that is timed.
     """
 
     warm_runs: int
@@ -49,7 +48,6 @@ class Options:
     hash_rate: float
     keep_evaluations: bool = True
     submit: Callable[[Proof, Case], dict[str, Any]] | None = None
-    compiled: Callable[[], None] = lambda: None
 
 
 def insecure(params: ProofParams) -> bool:
@@ -102,7 +100,6 @@ def proof_rows(
     before = peak_bytes()
     prover, compile_seconds = compiled(blunt, transcript, options)
     grinder, more = compiled(case, transcript, options)
-    options.compiled()
     least = limit(case, options)
     for source in sources:
         trace = blunt.trace(0, source)

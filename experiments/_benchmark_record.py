@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import _benchmark_tables
-import _script
 from _benchmark import FAILED, MEASURED, SKIPPED, Results, Row, title
-
-# What a process says that waits for its turn.
-READY = "compiled; waiting for a line of input"
 
 
 class Recorder:
@@ -44,16 +40,6 @@ class Recorder:
                 "environment": environment,
             }
         )
-
-    def wait_for_turn(self) -> None:
-        """Say ``READY``, and wait for a line of input while others measure and add their rows.
-
-        ``UsageError`` if the input ends: who should have given the turn is gone.
-        """
-        print(READY, flush=True)
-        if not sys.stdin.readline():
-            raise _script.UsageError("--hold: expected a line of input, got its end")
-        self.results.reload()
 
     def add(self, row: Row) -> None:
         """Write a row, and print its line."""

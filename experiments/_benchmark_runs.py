@@ -19,9 +19,9 @@ class Run(NamedTuple):
     Attributes:
       name: for ``--only`` and for progress.
       section: what it measures.
-      over: at most one list flag with its values: the programs of each are compiled by a process
-        of its own beforehand, or each is measured by one if the run is ``in_turn``. None for a run
-        whose programs an earlier one has, or that compiles in folders of its own.
+      over: at most one list flag with its values, the programs of each of which are compiled by a
+        process of its own beforehand. None for a run whose programs an earlier one has, or that
+        compiles in folders of its own.
       flags: its other flags.
     """
 
@@ -35,27 +35,11 @@ class Run(NamedTuple):
         chosen = (f"--{flag}={','.join(values)}" for flag, values in self.over.items())
         return (f"--sections={self.section}", *chosen, *self.flags)
 
-    @property
-    def in_turn(self) -> bool:
-        """Whether its processes compile side by side and then measure, one after the other.
-
-        So are those with the transcript on the host, whose proofs are many programs each: a process
-        measures what it has compiled.
-        """
-        return "--transcripts=host" in self.flags
-
     def compiling(self) -> list[tuple[str, ...]]:
         """Flags of every process that compiles for the run."""
         quick = (*_QUICK, *(_QUICK_THROUGHPUT if self.section == "throughput" else ()))
-        return [(*part, *quick) for part in self._parts()]
-
-    def measuring(self) -> list[tuple[str, ...]]:
-        """Flags of the processes of a run ``in_turn``."""
-        return [(*part, "--hold") for part in self._parts() or [self.arguments()]]
-
-    def _parts(self) -> list[tuple[str, ...]]:
         return [
-            (f"--sections={self.section}", f"--{flag}={value}", *self.flags)
+            (f"--sections={self.section}", f"--{flag}={value}", *self.flags, *quick)
             for flag, values in self.over.items()
             for value in values
         ]

@@ -195,14 +195,21 @@ def batches(f: Figures) -> str:
 
 def first(f: Figures) -> str:
     """First proofs of a process."""
-    lines = [
-        (
-            *(name(row), row["cache"], up(row["seconds"]["to_proof"])),
-            "" if row["target"] is None else up(row["target"]["seconds"], 1),
+    lines = []
+    for row in f.some(section="cold", transcript="device"):
+        own = {member: row[member] for member in ("section", "workload", "log_size", "cache")}
+        found = [row, *f.some(**own, params=row["params"], transcript="host")]
+        goal = row["target"]
+        lines.append(
+            (
+                *(name(row), row["cache"], "" if goal is None else up(goal["seconds"], 1)),
+                *(up(one["seconds"]["to_proof"]) for one in found),
+                *[""] * (2 - len(found)),
+                f.commits(found),
+            )
         )
-        for row in f.some(section="cold")
-    ]
-    return table(("first proof, s", "caches", "from the start of the process", "target"), lines)
+    heads = ("caches", "target", "transcript on the device", "on the host", "commit")
+    return table(("first proof, s from the start of the process", *heads), lines)
 
 
 def stages(f: Figures) -> str:

@@ -94,9 +94,9 @@ def starts(rows: Sequence[Row], among: Sequence[Row], paid: Prices, where: str) 
         seconds = number(row, "seconds", "to_proof", where=where)
         usd = paid.device_per_hour_usd * seconds / HOUR
         text = (
-            f"start        {row['workload']} 2^{row['log_size']} {row['params']}, cache of "
-            f"programs {row.get('cache')}: {seconds:.1f} s to the first proof of a process, "
-            f"{significant(usd)} USD"
+            f"start        {row['workload']} 2^{row['log_size']} {row['params']}, transcript on "
+            f"the {row.get('transcript')}, cache of programs {row.get('cache')}: "
+            f"{seconds:.1f} s to the first proof of a process, {significant(usd)} USD"
         )
         record = {"row": title(row), "seconds": seconds, "device_usd": float(f"{usd:.6g}")}
         out.append(Start(text, record))

@@ -5,11 +5,9 @@
 
 Most of the time is compiling, so the programs of all runs are compiled first, by processes side by
 side into one folder. Then the runs of ``--runs`` follow each other, alone on the machine, and add
-their rows to the file of ``--out``. Runs with the transcript on the host come last: their processes
-compile side by side and then measure what they compiled, one at a time. What is done is noted in
-the folder: a call that was interrupted, or that ``--deadline`` ended, goes on where it stopped,
-unless the prover's code has changed since. The last line is one JSON object; exit code 1 if a run
-failed.
+their rows to the file of ``--out``. What is done is noted in the folder: a call that was
+interrupted, or that ``--deadline`` ended, goes on where it stopped, unless the prover's code has
+changed since. The last line is one JSON object; exit code 1 if a run failed.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import batched
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -31,7 +28,6 @@ import _benchmark_runs
 import _record
 import _script
 from _benchmark_runs import Run
-from _benchmark_turns import Turn, printed
 from absl import flags
 
 from jaxstark import ProvingError, require_jax
@@ -82,24 +78,25 @@ class Done:
             write_atomically(self._path, text.encode())
 
 
-def command(arguments: Sequence[str], out: Path) -> list[str]:
-    """``benchmark_pipeline.py`` with these flags, which adds its rows to ``out``."""
+def process(arguments: Sequence[str], out: Path, **environment: str) -> str:
+    """What ``benchmark_pipeline.py`` prints that adds its rows to ``out``.
+
+    ``ProvingError`` with its sentence if it fails.
+    """
     shared = ["--noplot", f"--jax_cache={FLAGS.cache}", "--append", f"--out={out}"]
     if FLAGS.samples is not None:
         shared.append(f"--samples={FLAGS.samples}")
-    return [sys.executable, SCRIPT, *shared, *arguments]
-
-
-def process(arguments: Sequence[str], out: Path, **environment: str) -> str:
-    """What ``benchmark_pipeline.py`` prints; ``ProvingError`` with its sentence if it fails."""
     done = subprocess.run(
-        command(arguments, out),
+        [sys.executable, SCRIPT, *shared, *arguments],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | environment,
     )
-    return printed(done.returncode, done.stdout, done.stderr)
+    if done.returncode != _script.OK:
+        said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
+        raise ProvingError(f"exit code {done.returncode}: {said.removeprefix('error: ')}")
+    return done.stdout
 
 
 class Call:
@@ -174,39 +171,6 @@ class Call:
             self._done.add(run.name)
             self.measured.append(run.name)
 
-    def measure_in_turn(self, runs: Sequence[Run], out: Path, workers: int) -> None:
-        """Runs whose processes measure what they have compiled, so many processes at a time."""
-        runs = [run for run in runs if run.name not in self._done]
-        every = [(run.name, part) for run in runs for part in run.measuring()]
-        todo = [(name, part) for name, part in every if " ".join(part) not in self._done]
-        failed = set()
-        for some in batched(todo, workers):
-            if self.over:
-                break
-            self.say(f"to compile, then to measure in turn: {len(some)} processes")
-            turns = [Turn(command(part, out), **SHARED) for _, part in some]
-            for turn in turns:
-                turn.until_ready()
-            for (name, part), turn in zip(some, turns, strict=True):
-                if self.over:
-                    turn.stop()
-                    continue
-                self.say(f"{name}: {' '.join(part)}")
-                try:
-                    print(turn.measure(), flush=True)
-                except ProvingError as error:
-                    failed.add(name)
-                    self.failed.append(f"{name}: {error}")
-                    self.say(f"failed: {self.failed[-1]}")
-                    continue
-                self._done.add(" ".join(part))
-        for run in runs:
-            if all(" ".join(part) in self._done for part in run.measuring()):
-                self._done.add(run.name)
-                self.measured.append(run.name)
-            elif run.name not in failed:
-                self.left.append(run.name)
-
 
 def chosen() -> list[Run]:
     """The runs of ``--only``, in the order of the file; ``UsageError`` for an unknown name."""
@@ -233,10 +197,8 @@ def main() -> int:
         )
     call = Call()
     workers = FLAGS.workers or max(1, (os.cpu_count() or 1) - 2)
-    alone = [run for run in runs if not run.in_turn]
-    call.compile(alone, workers)
-    call.measure(alone, out)
-    call.measure_in_turn([run for run in runs if run.in_turn], out, workers)
+    call.compile(runs, workers)
+    call.measure(runs, out)
     _record.last_line(
         {
             "experiment": "benchmark_of_record",

@@ -84,9 +84,6 @@ flags.DEFINE_bool(
     "submit", False, "Pack and record each row's proof on the fake network, after it."
 )
 flags.DEFINE_integer("deadline", None, "Seconds after which no row is begun.", lower_bound=1)
-flags.DEFINE_bool(
-    "hold", False, "Wait for a line of input when the programs of a row are compiled, before it."
-)
 flags.DEFINE_string("out", "out/benchmark_results.json", "JSON file; the picture goes beside it.")
 flags.DEFINE_bool("append", False, "Merge the rows into the file of --out.")
 flags.DEFINE_bool("plot", True, "Draw the picture at the end.")
@@ -129,11 +126,6 @@ class Bench:
             raise _script.UsageError(
                 "--nokeep_evaluations: expected other sections than cold, got cold"
             )
-        if FLAGS.hold and {"cold", "throughput"} & set(self.sections):
-            raise _script.UsageError(
-                "--hold: expected sections of single proofs, got "
-                f"{' and '.join(self.sections)}, some of which compile as they measure"
-            )
         runs, rates = (FLAGS.warm_runs, FLAGS.pow_runs), _script.rates("bandwidth", "hash_rate")
         self.recorder = Recorder(Path(FLAGS.out), FLAGS.append, FLAGS.deadline)
         self.options = Options(
@@ -142,7 +134,6 @@ class Bench:
             *rates,
             keep_evaluations=FLAGS.keep_evaluations,
             submit=self.submitting,
-            **({"compiled": self.recorder.wait_for_turn} if FLAGS.hold else {}),
         )
 
 

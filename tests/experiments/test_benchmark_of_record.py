@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import _benchmark_runs
 import pytest
-from _benchmark_turns import Turn
 from _script import UsageError
 
 from tests.experiments.test_scripts import CACHE, FOLDER, OK, USAGE, assert_one_sentence, script
@@ -24,18 +21,6 @@ TINY = [
     {"name": "legacy", "section": "legacy26", "over": {"log_sizes": ["6", "7"]}, "flags": QUICK},
     {"name": "wrong", "section": "legacy26", "over": {}, "flags": ["--log_sizes=60"]},
     {"name": "machine", "section": "vm", "over": {}, "flags": [*QUICK, "--vm_log_sizes=6"]},
-]
-
-
-# Their processes compile side by side and then measure, one after the other.
-TURNS = [
-    {
-        "name": "turns",
-        "section": "legacy26",
-        "over": {"log_sizes": ["6", "7", "8"]},
-        "flags": [*QUICK, "--transcripts=host"],
-    },
-    {"name": "bad", "section": "legacy26", "over": {}, "flags": ["--transcripts=host", "--out="]},
 ]
 
 
@@ -77,42 +62,10 @@ def test_every_run_adds_its_rows_once_and_one_that_fails_stops_no_other(tmp_path
     assert len(json.loads((tmp_path / "record.json").read_text())["rows"]) == 3
 
 
-def test_processes_that_measure_in_turn_add_all_their_rows_and_compile_at_once(tmp_path):
-    (tmp_path / "runs.json").write_text(json.dumps(TURNS))
-    first, done = call(tmp_path)
-    assert done.returncode == EXIT_FAILED
-    assert first["measured"] == ["turns"] and first["left"] == []
-    (sentence,) = first["failed"]
-    assert sentence.startswith("bad: exit code 2: ")
-    # Two workers, four processes.
-    assert done.stdout.count("to compile, then to measure in turn: 2 processes") == 2
-    document = json.loads((tmp_path / "record.json").read_text())
-    assert [row["log_size"] for row in document["rows"]] == [6, 7, 8]
-    assert all(row["verified"] and row["transcript"] == "host" for row in document["rows"])
-    assert [run["arguments"][-1] for run in document["runs"]] == ["--hold"] * 3
-    again, done = call(tmp_path, "--only=turns")
-    assert done.returncode == OK and "in turn" not in done.stdout
-    assert again["measured"] == again["left"] == again["failed"] == []
-
-
-def test_a_turn_that_is_not_given_measures_nothing(tmp_path):
-    out = tmp_path / "rows.json"
-    flags = ["--sections=legacy26", "--log_sizes=6", *QUICK, "--transcripts=host", "--hold"]
-    command = [sys.executable, str(FOLDER / "benchmark_pipeline.py"), *flags, f"--out={out}"]
-    turn = Turn(command)
-    turn.until_ready()
-    turn.stop()
-    assert not out.exists()
-    # Nor does one whose input ends, as when who gives turns was killed.
-    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
-    assert "--hold: expected a line of input, got its end" in assert_one_sentence(done, USAGE)
-    assert not out.exists()
-
-
 def test_what_there_was_no_time_for_is_left_and_named(tmp_path):
-    (tmp_path / "runs.json").write_text(json.dumps([*TINY, *TURNS]))
-    what, done = call(tmp_path, "--deadline=0", "--only=legacy,machine,turns")
-    assert what["left"] == ["legacy", "machine", "turns"]
+    (tmp_path / "runs.json").write_text(json.dumps(TINY))
+    what, done = call(tmp_path, "--deadline=0", "--only=legacy,machine")
+    assert what["left"] == ["legacy", "machine"]
     assert what["measured"] == what["failed"] == []
     assert done.returncode == OK and not (tmp_path / "record.json").exists()
 

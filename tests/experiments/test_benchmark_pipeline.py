@@ -354,7 +354,6 @@ BAD = {
         ["--nokeep_evaluations", "--sections=vm"],
         "keep_evaluations: expected True with implementation 'xla'",
     ),
-    "hold": (["--hold", "--sections=vm,throughput"], "got vm and throughput, some of which"),
     "cold again": (["--nokeep_evaluations"], "expected other sections than cold, got cold"),
 }
 

@@ -83,13 +83,17 @@ def measured(row: Row, times: Timing, size: Known | str, found: Cost) -> Line:
 
 
 def starts(rows: Sequence[Row], among: Sequence[Row], paid: Prices, where: str) -> list[Start]:
-    """The first proofs in fresh processes of the parameters and workloads of ``among``."""
-    kinds = {(r["workload"], r["params"]) for r in among}
+    """The first proofs in fresh processes of the kinds of proof that are ``among`` these."""
+
+    def kind(row: Row) -> tuple[Any, ...]:
+        return row["workload"], row["params"], row.get("transcript")
+
+    kinds = set(map(kind, among))
     out = []
     for row in rows:
         if row.get("section") != "cold" or row.get("status") != MEASURED:
             continue
-        if row.get("verified") is not True or (row["workload"], row["params"]) not in kinds:
+        if row.get("verified") is not True or kind(row) not in kinds:
             continue
         seconds = number(row, "seconds", "to_proof", where=where)
         usd = paid.device_per_hour_usd * seconds / HOUR

@@ -65,7 +65,8 @@ def prove(
         memory: the values of the columns on the FRI domain are made again where they are read, a
         few columns at a time. The bytes are the same; ``jaxstark.plan`` tells the memory of both.
       on_stage: called after every stage with its name and seconds. Stages are then timed one by
-        one, which costs their overlap.
+        one, which costs their overlap. With kernels the first proof of a shape has one more before
+        them, "compile"; XLA compiles each stage when it first runs.
 
     Returns a proof that ``verify`` accepts. Raises ``ValueError`` for misuse and ``ProvingError``
     if the trace breaks a constraint, naming row and constraint. With kernels, ``ValueError`` also

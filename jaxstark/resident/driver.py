@@ -74,9 +74,10 @@ def prove(
       shape: its shape.
       key: its verifying key.
       where: who runs the transcript, ``"host"`` or ``"device"``.
-      clock: hears of every stage; of one, "proof", with the transcript on the device.
+      clock: hears of every stage, "compile" before them in the first proof of a shape; of one,
+        "proof", with the transcript on the device.
       check: False for compiling: a blank trace need not hold.
-      compiled: the program to run with the transcript on the device, see ``load``.
+      compiled: the programs to run, see ``load``.
       keep_evaluations: as of ``Program``.
 
     Raises ``ProvingError`` if the trace breaks a constraint, ``ValueError`` if the first proof of a
@@ -194,7 +195,7 @@ def _start(
     """Start a proof; what is returned waits for its messages."""
     fixed = tables(program)
     memory.check(program)
-    made = compiled or _compiled(program, where, jax.config.jax_default_device)
+    made = compiled or _programs(program, where, clock)
     if where == "host":
         transcript = transcript_of(trace, key)
         return ahead.messages_of(program, fixed, inputs, transcript, *made, clock.done)
@@ -212,6 +213,15 @@ def load(program: Program, where: str, folder: str | os.PathLike[str]) -> Compil
     what = where, program.description()
     programs, like = executables.load_or_compile(folder, what, partial(_lowered, program, where))
     return Compiled(programs, unpacker(like))
+
+
+def _programs(program: Program, where: str, clock: Clock) -> Compiled:
+    """The programs. Where they have to be compiled first, that is a stage of the proof."""
+    misses = _compiled.cache_info().misses
+    made = _compiled(program, where, jax.config.jax_default_device)
+    if _compiled.cache_info().misses > misses:
+        clock.done("compile")
+    return made
 
 
 @lru_cache(maxsize=32)

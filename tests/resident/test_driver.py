@@ -13,6 +13,7 @@ from jaxstark.air.registry import SHIPPED  # noqa: E402
 from jaxstark.implementation import Clock  # noqa: E402
 from jaxstark.params import ProofParams  # noqa: E402
 from jaxstark.resident import batch, driver  # noqa: E402
+from jaxstark.resident.program import Program  # noqa: E402
 from jaxstark.trace import Trace  # noqa: E402
 
 PARAMS = ProofParams(0, 1, 3, 2, 1)
@@ -57,3 +58,18 @@ def test_a_program_keeps_evaluations_or_not_as_it_is_told(keep, monkeypatch):
     driver.prove(trace, shape, key, "host", Clock(None), True, **option)
     assert seen == [keep]
     assert batch.send([trace], shape, key, 2, keep).program.keep_evaluations is keep
+
+
+@pytest.mark.parametrize("where", ["host", "device"])
+def test_compiling_is_a_stage_of_the_first_proof_of_a_shape(where, monkeypatch):
+    trace, key = example("legacy26", 1)
+    program = Program(trace.air.structure, trace.air.shape(trace.log_sizes), key.params)
+    heard: list[str] = []
+    clock = Clock(lambda stage, seconds: heard.append(stage))
+    driver._compiled.cache_clear()
+    monkeypatch.setattr(driver, "_lowered", lambda program, where: ([], []))
+    monkeypatch.setattr(driver, "compile_programs", lambda lowered: [])
+    first = driver._programs(program, where, clock)
+    assert heard == ["compile"]
+    assert driver._programs(program, where, clock) is first and heard == ["compile"]
+    driver._compiled.cache_clear()  # nobody else proves by these

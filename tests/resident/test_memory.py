@@ -102,7 +102,7 @@ def test_prove_raises_instead_of_a_partial_proof(device, monkeypatch: pytest.Mon
 
     for where in ("host", "device"):
         with monkeypatch.context() as patch:
-            patch.setattr(driver, "_compiled", fail)
+            patch.setattr(driver, "_programs", fail)
             with pytest.raises(MemoryError, match="no proof was made"):
                 driver.prove(trace, SHAPE, key, where, Clock(None), check=True)
     with monkeypatch.context() as patch:

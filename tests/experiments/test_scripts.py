@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import _script
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent.parent
@@ -110,6 +112,24 @@ def test_prove_writes_files_that_verify_and_reports_them(proved):
     assert "proof of work" in row["seconds"]["first_stages"]
     for word in ("commit trace", "FRI", "johnson", "bytes JSON", "verified", "plan"):
         assert word in done.stdout
+
+
+def test_warm_proofs_come_after_one_that_compiles(monkeypatch):
+    from jaxstark import ProofParams
+
+    trace: Any = None
+    proved: list[ProofParams] = []
+
+    def prove(trace, params, **options):
+        proved.append(params)
+        return len(proved)
+
+    monkeypatch.setattr(_script, "timed_prove", prove)
+    params = ProofParams.preset("stwo-96")
+    assert _script.warm_runs(trace, params, 3) == [2, 3, 4]
+    assert {one.pow_bits for one in proved} == {0}
+    proved.clear()
+    assert _script.warm_runs(trace, params, 0) == [] and not proved
 
 
 def test_prove_fails_when_the_proof_does_not_verify(tmp_path):

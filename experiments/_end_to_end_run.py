@@ -257,7 +257,7 @@ class Pipeline:
     def _make_prover(
         self, shape: ProofShape | None, key: VerifyingKey, trace: Trace
     ) -> tuple[Callable[..., Proof], bool]:
-        """What proves, and whether it was compiled ahead, as a proof that is one program can be."""
+        """What proves, and whether it was compiled ahead, as kernels are with a cache."""
         options: dict[str, Any] = {
             "params": self.options.params,
             "insecure": self.options.insecure,

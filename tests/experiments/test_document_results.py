@@ -69,6 +69,24 @@ def test_a_table_follows_its_rows_and_the_rest_stays(tmp_path):
     assert "| 124 |" in text and "old" not in text
 
 
+def test_first_proofs_stand_beside_those_with_the_other_transcript():
+    document = json.loads(RESULTS.read_text())
+    cold = [row for row in document["rows"] if row["section"] == "cold"]
+    for number, row in enumerate(cold):
+        row["seconds"]["to_proof"] = 100 + number
+    of = {(r["workload"], r["cache"], r["transcript"]): r["seconds"]["to_proof"] for r in cold}
+
+    def shown() -> list[list[str]]:
+        lines = TABLES["first proofs"](Figures(document)).splitlines()[2:]
+        return [[cell.strip() for cell in line.split("|")[4:6]] for line in lines]
+
+    kinds = [(workload, cache) for workload in ("legacy26", "vm") for cache in ("empty", "filled")]
+    assert shown() == [[str(of[*k, "device"]), str(of[*k, "host"])] for k in kinds]
+    document["rows"] = [r for r in cold if r["transcript"] == "device" or r["workload"] == "vm"]
+    assert shown()[0] == [str(of["legacy26", "empty", "device"]), ""]
+    assert shown()[3] == [str(of["vm", "filled", "device"]), str(of["vm", "filled", "host"])]
+
+
 @pytest.mark.parametrize(
     ("texts", "expected", "found"),
     [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -24,6 +26,8 @@ PARAMS = {"published": PRESETS["test"]} | {
 # 98 bits by stwo's formula: what memory is measured with at a large blow-up.
 PARAMS["blowup-16"] = ProofParams(26, 4, 18, fold_step=3)
 STAGE_RUNS = 5
+# Seconds. A row of such proofs takes many minutes, and would be silent until it is there.
+LONG = 5.0
 # Milliseconds that a complete proof of legacy26 may take on one H200 with stwo-96, its trace
 # resident and its proof of work apart, by log size; what the sound machine may take, by log size
 # and as a multiple of its limit.
@@ -59,25 +63,30 @@ def insecure(params: ProofParams) -> bool:
 
 def compiled(case: Case, transcript: str, options: Options) -> tuple[Any, float]:
     """A prover for a case, and the seconds of compiling it."""
-    start = time.perf_counter()
-    prover = jaxstark.compile(
-        case.shape,
-        case.params,
-        public_values=case.public_values,
-        insecure=insecure(case.params),
-        implementation=options.implementation,
-        transcript=transcript,
-        keep_evaluations=options.keep_evaluations,
-        **_script.compiled_proofs(options.implementation, transcript),
+    return timed(
+        partial(
+            jaxstark.compile,
+            case.shape,
+            case.params,
+            public_values=case.public_values,
+            insecure=insecure(case.params),
+            implementation=options.implementation,
+            transcript=transcript,
+            keep_evaluations=options.keep_evaluations,
+            **_script.compiled_proofs(options.implementation, transcript),
+        ),
+        f"compile, {case.params.pow_bits} bits of proof of work",
     )
-    return prover, time.perf_counter() - start
 
 
-def timed(run: Callable[[], Any]) -> tuple[Any, float]:
-    """What a call returns, and its seconds."""
+def timed(run: Callable[[], Any], what: str = "") -> tuple[Any, float]:
+    """What a call returns, and its seconds. A long one is told on standard error if it is named."""
     start = time.perf_counter()
     out = run()
-    return out, time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if what and seconds >= LONG:
+        print(f"  {what}: {seconds:.1f} s", file=sys.stderr, flush=True)
+    return out, seconds
 
 
 def checked(proof: Proof, case: Case, public: Any) -> float:
@@ -185,11 +194,11 @@ def made_by_of(proof: Proof, implementation: str) -> dict[str, Any]:
 
 def _warm(prover: Any, trace: Trace, case: Case, count: int) -> dict[str, Any]:
     """Spread of the seconds of ``count`` proofs, all of them equal to one that was verified."""
-    first = prover(trace)
+    first, _ = timed(lambda: prover(trace), "first proof")
     checked(first, case, trace.public_values)
     seconds = []
-    for _ in range(count):
-        proof, duration = timed(lambda: prover(trace))
+    for number in range(count):
+        proof, duration = timed(lambda: prover(trace), f"warm proof {number + 1} of {count}")
         if proof != first:
             raise ProvingError("warm proofs: expected equal proofs of one trace, got others")
         seconds.append(duration)
@@ -234,12 +243,13 @@ def _with_proof_of_work(
     """
     seconds, verify, tried = [], [], []
     trace = case.trace(0, source)
-    first = prover(trace)
+    first, _ = timed(lambda: prover(trace), "first proof with proof of work")
     checked(first, case, trace.public_values)
     for number in range(count):
         del trace  # before the next one is made
         trace = case.trace(number, source)
-        proof, duration = timed(lambda trace=trace: prover(trace))
+        what = f"complete proof {number + 1} of {count}"
+        proof, duration = timed(lambda trace=trace: prover(trace), what)
         verify.append(checked(proof, case, trace.public_values))
         seconds.append(duration)
         tried.append(proof.stark.proof_of_work + 1)

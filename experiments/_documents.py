@@ -69,6 +69,11 @@ class Figures:
         shas = (self.runs[r["run"]]["environment"]["git_sha"][:7] for r in rows if r is not None)
         return ", ".join(dict.fromkeys(shas))
 
+    def cores(self, rows: Iterable[Row | None]) -> str:
+        """The cores of the hosts that rows were measured on, in their order."""
+        counts = (self.runs[r["run"]]["environment"]["cpu_count"] for r in rows if r is not None)
+        return ", ".join(dict.fromkeys(map(str, counts)))
+
 
 def name(row: Row) -> str:
     """What a row proves."""
@@ -173,9 +178,10 @@ def cpu(f: Figures) -> str:
         subject = {"workload": row["workload"], "log_size": row["log_size"], "transcript": "host"}
         published = own.proof(**subject, params="published")
         work = milliseconds(row["seconds"]["with_proof_of_work"]["mean"])
-        commits = own.commits([row, published])
-        lines.append((name(row), spread(row), work, spread(published), commits))
-    return table(("CPU, ms", "`stwo-96`", "+PoW", "`published`", "commit"), lines)
+        made = [row, published]
+        times = (spread(row), work, spread(published))
+        lines.append((name(row), *times, own.cores(made), own.commits(made)))
+    return table(("CPU, ms", "`stwo-96`", "+PoW", "`published`", "cores", "commit"), lines)
 
 
 def batches(f: Figures) -> str:

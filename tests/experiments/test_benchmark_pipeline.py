@@ -569,3 +569,15 @@ def test_a_call_that_compiles_counts_only_where_it_is_the_only_one(durations, co
     assert spread["runs"] == len(counted)
     assert spread["min"] == pytest.approx(min(counted))
     assert spread["max"] == pytest.approx(max(counted))
+
+
+@pytest.mark.parametrize(
+    ("what", "told"), [("warm proof 1 of 20", "  warm proof 1 of 20: 7.0 s\n"), ("", "")]
+)
+@pytest.mark.parametrize("seconds", [4.9, 7.0])
+def test_only_long_waits_with_a_name_are_told(seconds, what, told, monkeypatch, capsys):
+    clock = iter([0.0, seconds])
+    monkeypatch.setattr(_benchmark_measure.time, "perf_counter", lambda: next(clock))
+    assert _benchmark_measure.timed(lambda: "proof", what) == ("proof", seconds)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", told if seconds == 7.0 else "")

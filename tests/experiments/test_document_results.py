@@ -87,6 +87,27 @@ def test_first_proofs_stand_beside_those_with_the_other_transcript():
     assert shown()[3] == [str(of["vm", "filled", "device"]), str(of["vm", "filled", "host"])]
 
 
+def test_rows_on_a_cpu_name_the_cores_of_their_hosts():
+    document = json.loads(RESULTS.read_text())
+    own = [r for r in document["rows"] if r["platform"] == "cpu" and r["log_size"] == 16]
+    stwo, published = (
+        next(r for r in own if (r["workload"], r["params"]) == ("vm", params))
+        for params in ("stwo-96", "published")
+    )
+    document["rows"] = [stwo]
+    run = document["runs"][stwo["run"]]
+
+    def shown() -> str:
+        (line,) = TABLES["cpu"](Figures(document)).splitlines()[2:]
+        return line.split("|")[5].strip()
+
+    assert shown() == str(run["environment"]["cpu_count"]) == "2"
+    other = {"environment": {**run["environment"], "cpu_count": 16}}
+    document["runs"].append(other)
+    document["rows"].append({**published, "run": len(document["runs"]) - 1})
+    assert shown() == "2, 16"
+
+
 @pytest.mark.parametrize(
     ("texts", "expected", "found"),
     [

@@ -48,10 +48,9 @@ class Prover:
                 f"trace: expected AIR {air.name} with log sizes {self.key.log_sizes}, got "
                 f"{trace.air.name} with {trace.log_sizes}"
             )
-        return self._run(trace, on_stage, check=True)
+        return self._run(trace, Clock(on_stage), check=True)
 
-    def _run(self, trace: Trace, on_stage: OnStage | None, check: bool) -> Proof:
-        clock = Clock(on_stage)
+    def _run(self, trace: Trace, clock: Clock, check: bool) -> Proof:
         if self.implementation == "xla":
             return prover.run(trace, self.shape, self.key, clock, check)
         from jaxstark import resident
@@ -78,14 +77,15 @@ def compile_prover(
 ) -> Prover:
     """Compile all programs of a shape, as made by ``air.shape``, ahead of the first proof.
 
-    Runs every stage once on zeros; ``on_stage`` shows the progress. ``public_values`` matters only
-    for AIRs with public vectors of any length; the other options are those of ``prove``, which uses
-    the same compiled programs.
+    Runs every stage once on zeros; ``on_stage`` shows the progress, with a folder also "compile"
+    where programs are taken from there. ``public_values`` matters only for AIRs with public vectors
+    of any length; the other options are those of ``prove``, which uses the same compiled programs.
 
     ``cache_dir``, with kernels: a folder of compiled proofs, from which a new process takes the
     programs of a shape and of its tree 0 in a fraction of a second. Its files are code: keep it
     writable by yourself alone.
     """
+    clock = Clock(on_stage or (lambda stage, seconds: None))
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     air = shape.air
     if air is None:
@@ -104,6 +104,7 @@ def compile_prover(
         implementation=chosen,
         cache_dir=cache_dir,
     )
+    clock.done("set-up")
     lengths = {n: 1 if length is None else length for n, length in air.public_values}
     public = public_values or {name: (0,) * length for name, length in lengths.items()}
     sizes = list(zip(air.components, shape.log_sizes, strict=True))
@@ -118,7 +119,8 @@ def compile_prover(
             resident.Program(air.structure, shape, params, keep_evaluations=keep_evaluations),
             *(transcript, cache_dir),
         )
+        clock.done("compile")
     out = Prover(shape, key, chosen, transcript, keep_evaluations, program)
-    out._run(blank, on_stage or (lambda stage, seconds: None), check=False)
+    out._run(blank, clock, check=False)
     tables(Trace(air, apart, public))  # columns that come one by one are put together by a program
     return out

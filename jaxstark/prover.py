@@ -64,14 +64,17 @@ def prove(
       keep_evaluations: False takes, with kernels, more time and for all but narrow tables less
         memory: the values of the columns on the FRI domain are made again where they are read, a
         few columns at a time. The bytes are the same; ``jaxstark.plan`` tells the memory of both.
-      on_stage: called after every stage with its name and seconds. Stages are then timed one by
-        one, which costs their overlap. With kernels the first proof of a shape has one more before
-        them, "compile"; XLA compiles each stage when it first runs.
+      on_stage: called after every stage with its name and seconds, which add up to those of the
+        proof. Stages are then timed one by one, which costs their overlap. Before those of the
+        protocol come "set-up", in which a first proof starts the device and commits to tree 0, and
+        with kernels, in the first proof of a shape, "compile"; XLA compiles each stage when it
+        first runs.
 
     Returns a proof that ``verify`` accepts. Raises ``ValueError`` for misuse and ``ProvingError``
     if the trace breaks a constraint, naming row and constraint. With kernels, ``ValueError`` also
     says what would fit if the device has too little memory, and ``MemoryError`` if it runs out.
     """
+    clock = Clock(on_stage)
     if not isinstance(trace, Trace):
         raise ValueError(f"trace: expected a jaxstark.Trace, got {type(trace).__name__}")
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
@@ -82,15 +85,16 @@ def prove(
     expected = setup(trace.air, trace.log_sizes, params, profile=profile, implementation=chosen)
     if key is not None and key != expected:
         raise ValueError(f"key: expected the key of this trace, {expected}, got {key}")
+    clock.done("set-up")
     if chosen == "mosaic_gpu":
         from jaxstark import resident
 
         return resident.prove(
-            *(trace, shape, expected, transcript, Clock(on_stage)),
+            *(trace, shape, expected, transcript, clock),
             check=True,
             keep_evaluations=keep_evaluations,
         )
-    return run(trace, shape, expected, Clock(on_stage), check=True)
+    return run(trace, shape, expected, clock, check=True)
 
 
 def run(trace: Trace, shape: ProofShape, key: VerifyingKey, clock: Clock, check: bool) -> Proof:

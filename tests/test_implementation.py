@@ -197,7 +197,10 @@ def test_a_gpu_that_runs_the_probe_takes_kernels(monkeypatch):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_evaluations_are_kept_or_not_as_asked_for(keep, trace, monkeypatch, tmp_path):
-    """By ``prove``, by a compiled prover and by its program in a folder; kept by default."""
+    """By ``prove``, by a compiled prover and by its program in a folder; kept by default.
+
+    What takes programs from a folder is heard as a stage, like set-up before it.
+    """
     from jaxstark import resident
 
     monkeypatch.setattr(probe, "supported", lambda: (True, "Some GPU runs the probe"))
@@ -208,7 +211,7 @@ def test_evaluations_are_kept_or_not_as_asked_for(keep, trace, monkeypatch, tmp_
             "setup",
             lambda *a, **options: setup(*a, **(options | {"implementation": "xla"})),
         )
-    seen, loaded, transcripts = [], [], ("host", "device")
+    seen, loaded, heard, transcripts = [], [], [], ("host", "device")
     monkeypatch.setattr(
         resident, "prove", lambda *a, **options: seen.append(options["keep_evaluations"])
     )
@@ -221,11 +224,18 @@ def test_evaluations_are_kept_or_not_as_asked_for(keep, trace, monkeypatch, tmp_
     jaxstark.prove(trace, **options)
     shape = trace.air.shape(trace.log_sizes)
     for where in transcripts:
-        made = jaxstark.compile(shape, transcript=where, cache_dir=tmp_path, **options)
+        made = jaxstark.compile(
+            shape,
+            transcript=where,
+            cache_dir=tmp_path,
+            on_stage=lambda stage, _: heard.append(stage),
+            **options,
+        )
         assert made.keep_evaluations is keep
         made(trace)
     assert seen == [keep] * 5
     assert loaded == [(keep, where, tmp_path) for where in transcripts]
+    assert heard == ["set-up", "compile"] * len(transcripts)
 
 
 # The record.

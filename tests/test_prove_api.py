@@ -73,7 +73,7 @@ def test_stages_are_reported_in_order(fibonacci):
     stages = []
     trace = Trace(air, {"fibonacci": columns})
     proof = jaxstark.prove(trace, on_stage=lambda *stage: stages.append(stage), **INSECURE)
-    assert [name for name, _ in stages][:2] == ["commit trace", "compose"]
+    assert [name for name, _ in stages][:3] == ["set-up", "commit trace", "compose"]
     assert stages[-1][0] == "open" and all(seconds >= 0 for _, seconds in stages)
     assert proof == jaxstark.prove(trace, **INSECURE)
 
@@ -97,7 +97,7 @@ def test_compile_returns_a_prover_of_one_shape(fibonacci, compilations):
     compiled = jaxstark.compile(
         air.shape((5,)), PARAMS, insecure=True, on_stage=lambda name, _: seen.append(name)
     )
-    assert seen[0] == "commit trace" and seen[-1] == "open"
+    assert seen[:2] == ["set-up", "commit trace"] and seen[-1] == "open"
     assert compiled.key == air.setup((5,), PARAMS)
     compilations.clear()
     proof = compiled(Trace(air, {"fibonacci": columns}))

@@ -87,6 +87,27 @@ def test_first_proofs_stand_beside_those_with_the_other_transcript():
     assert shown()[3] == [str(of["vm", "filled", "device"]), str(of["vm", "filled", "host"])]
 
 
+def test_rows_on_a_cpu_stand_in_order_whichever_parameters_were_measured():
+    document = json.loads(RESULTS.read_text())
+
+    def shown() -> list[list[str]]:
+        lines = TABLES["cpu"](Figures(document)).splitlines()[2:]
+        return [[cell.strip() for cell in line.split("|")[1:5]] for line in lines]
+
+    before = shown()
+    document["rows"] = [
+        row
+        for row in document["rows"]
+        if (row["platform"], row["workload"], row["log_size"], row["params"])
+        != ("cpu", "vm", 16, "stwo-96")
+    ]
+    after = shown()
+    assert [line[0] for line in after] == [line[0] for line in before]
+    (at,) = [i for i, line in enumerate(before) if line[0] == "VM, 2^16 steps"]
+    assert before[at][3] and after[at] == [before[at][0], "", "", before[at][3]]
+    assert after[:at] + after[at + 1 :] == before[:at] + before[at + 1 :]
+
+
 def test_rows_on_a_cpu_name_the_cores_of_their_hosts():
     document = json.loads(RESULTS.read_text())
     own = [r for r in document["rows"] if r["platform"] == "cpu" and r["log_size"] == 16]

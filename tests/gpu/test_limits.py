@@ -86,7 +86,7 @@ def test_t34_a_proof_that_cannot_fit_is_refused_before_it_runs(
         )
     message = str(error.value)
     assert "\n" not in message and "memory" in message and "GB" in message, message
-    assert not stages
+    assert [name for name, _ in stages] == ["set-up"]
 
 
 def test_t34_memory_that_runs_out_is_a_clean_error():

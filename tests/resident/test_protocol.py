@@ -38,6 +38,7 @@ from jaxstark.trace import Trace  # noqa: E402
 
 PARAMS = ProofParams(pow_bits=0, log_blowup=1, n_queries=4, fold_step=3, log_last_layer=1)
 
+
 @component("a b c", name="squares")
 def _squares(row, air):
     air.constrain(row.b - row.a * row.a, "square")

@@ -85,7 +85,7 @@ def compile_prover(
     programs of a shape and of its tree 0 in a fraction of a second. Its files are code: keep it
     writable by yourself alone.
     """
-    clock = Clock(on_stage or (lambda stage, seconds: None))
+    clock = Clock((lambda stage, seconds: None) if on_stage is None else on_stage)
     params = ProofParams.preset(params, insecure=insecure) if isinstance(params, str) else params
     air = shape.air
     if air is None:

@@ -114,6 +114,11 @@ class Clock:
     """Reports stages; blocks on a stage's arrays only if somebody listens."""
 
     def __init__(self, on_stage: OnStage | None) -> None:
+        if on_stage is not None and not callable(on_stage):
+            raise ValueError(
+                "on_stage: expected a function of a stage's name and its seconds, or None, got "
+                f"{on_stage!r}"
+            )
         self.on_stage, self.start = on_stage, time.perf_counter()
 
     def done(self, stage: str, arrays: Any = None) -> None:

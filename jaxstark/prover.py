@@ -65,10 +65,10 @@ def prove(
         memory: the values of the columns on the FRI domain are made again where they are read, a
         few columns at a time. The bytes are the same; ``jaxstark.plan`` tells the memory of both.
       on_stage: called after every stage with its name and seconds, which add up to those of the
-        proof. Stages are then timed one by one, which costs their overlap. Before those of the
-        protocol come "set-up", in which a first proof starts the device and commits to tree 0, and
-        with kernels, in the first proof of a shape, "compile"; XLA compiles each stage when it
-        first runs.
+        proof, but for the import of JAX in a first one. Stages are then timed one by one, which
+        costs their overlap. Before those of the protocol come "set-up", in which a first proof
+        starts the device and commits to tree 0, and with kernels, in the first proof of a shape,
+        "compile"; XLA compiles each stage when it first runs.
 
     Returns a proof that ``verify`` accepts. Raises ``ValueError`` for misuse and ``ProvingError``
     if the trace breaks a constraint, naming row and constraint. With kernels, ``ValueError`` also

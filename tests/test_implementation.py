@@ -281,6 +281,17 @@ def test_provenance_does_not_change_a_golden_proof():
     assert other.provenance is not None and other.provenance.transcript == "device"
 
 
+@pytest.mark.parametrize("wrong", [0, "print"])
+def test_who_hears_of_stages_is_a_function(wrong, trace):
+    for call in (
+        lambda: jaxstark.prove(trace, on_stage=wrong, **INSECURE),
+        lambda: jaxstark.compile(trace.air.shape(trace.log_sizes), on_stage=wrong, **INSECURE),
+    ):
+        with pytest.raises(ValueError, match="on_stage: expected") as error:
+            call()
+        one_sentence(error.value, ("on_stage: expected a function", repr(wrong)))
+
+
 def test_a_clock_waits_only_if_somebody_listens(monkeypatch):
     waited, heard = [], []
     monkeypatch.setattr(jax, "block_until_ready", waited.append)

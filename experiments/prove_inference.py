@@ -300,7 +300,7 @@ def main() -> int:
     names = [c.name for c in air.components]
     shape = air.shape(log_sizes, trace.public_values)
     key = vm.setup(program, limits, params)
-    stages.done("set-up")
+    stages.done("verifying key")
     started = time.perf_counter()
     options: dict[str, Any] = {"params": params, "key": key, "insecure": FLAGS.insecure}
     proof = jaxstark.prove(trace, **options, on_stage=stages)

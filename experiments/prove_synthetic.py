@@ -139,7 +139,7 @@ def measure(case: Case, params: ProofParams) -> dict[str, Any]:
     trace, first_trace = timed(partial(case.trace, execution, params))
     _script.show_stage(params.pow_bits, "trace", first_trace)
     key, setting_up = timed(partial(case.key, execution, params))
-    _script.show_stage(params.pow_bits, "set-up", setting_up)
+    _script.show_stage(params.pow_bits, "verifying key", setting_up)
     shape = trace.air.shape(trace.log_sizes, trace.public_values)
     on_stage = partial(_script.show_stage, params.pow_bits)
     first = _script.timed_prove(trace, params, insecure=insecure, on_stage=on_stage)

@@ -66,13 +66,15 @@ class Figures:
 
     def commits(self, rows: Iterable[Row | None]) -> str:
         """Those that rows were measured at, in their order."""
-        shas = (self.runs[r["run"]]["environment"]["git_sha"][:7] for r in rows if r is not None)
-        return ", ".join(dict.fromkeys(shas))
+        return ", ".join(dict.fromkeys(sha[:7] for sha in self._noted(rows, "git_sha")))
 
     def cores(self, rows: Iterable[Row | None]) -> str:
         """The cores of the hosts that rows were measured on, in their order."""
-        counts = (self.runs[r["run"]]["environment"]["cpu_count"] for r in rows if r is not None)
-        return ", ".join(dict.fromkeys(map(str, counts)))
+        return ", ".join(dict.fromkeys(map(str, self._noted(rows, "cpu_count"))))
+
+    def _noted(self, rows: Iterable[Row | None], member: str) -> Iterable[Any]:
+        """A member of the environment of each row that there is."""
+        return (self.runs[r["run"]]["environment"][member] for r in rows if r is not None)
 
 
 def name(row: Row) -> str:
@@ -174,11 +176,11 @@ def cpu(f: Figures) -> str:
     own = Figures(f.document, "cpu/xla")
     where = {"section": "proof", "transcript": "host", "source": "device"}
     found: dict[str, dict[str, Row]] = {}
-    for row in sorted(own.some(**where), key=lambda row: _order(row)[::2]):  # not by parameters
+    for row in sorted(own.some(**where), key=lambda row: (_order(row)[0], row["log_size"])):
         found.setdefault(name(row), {})[row["params"]] = row
     lines = []
     for title, of in found.items():
-        made = [stwo, published] = [of.get("stwo-96"), of.get("published")]
+        stwo, published = made = of.get("stwo-96"), of.get("published")
         work = None if stwo is None else stwo["seconds"]["with_proof_of_work"]["mean"]
         times = (spread(stwo), milliseconds(work), spread(published))
         lines.append((title, *times, own.cores(made), own.commits(made)))
